@@ -1,0 +1,3 @@
+//! Tasks: one attempt to run a container.
+
+pub mod spec;

@@ -1,0 +1,220 @@
+//! Units of things handed out: CPU, memory, addresses, subnets.
+//! One place makes them, so a number never loses what it counts.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+/// Processor time in billionths of one core.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct NanoCpus(pub u64);
+
+/// Memory in bytes.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+/// A VXLAN network identifier, 24 bits.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Vni(pub u32);
+
+/// An Ethernet address, handed out by the log and never computed from an IP.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(transparent)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// Makes a locally administered unicast address of six random bytes.
+    pub fn from_random(mut bytes: [u8; 6]) -> Self {
+        bytes[0] = bytes[0] & 0xfc | 0x02;
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An IPv4 block such as `10.0.1.0/24`, host bits zero.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
+pub struct Subnet {
+    base: Ipv4Addr,
+    prefix: u8,
+}
+
+/// Why a text is no subnet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an IPv4 subnet such as 10.0.1.0/24")]
+pub struct InvalidSubnet(pub String);
+
+impl Subnet {
+    /// The block of `prefix` bits that contains `address`.
+    ///
+    /// # Panics
+    /// If `prefix` is over 32: a caller checks what it read.
+    pub fn containing(address: Ipv4Addr, prefix: u8) -> Self {
+        assert!(prefix <= 32, "an IPv4 prefix has at most 32 bits");
+        Self { base: Ipv4Addr::from_bits(address.to_bits() & Self::mask(prefix)), prefix }
+    }
+    fn mask(prefix: u8) -> u32 {
+        u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)
+    }
+    /// First address, the block's name.
+    pub fn base(self) -> Ipv4Addr {
+        self.base
+    }
+    /// Length of the network part in bits.
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+    /// How many addresses it holds.
+    pub fn size(self) -> u64 {
+        1 << (32 - u32::from(self.prefix))
+    }
+    /// The n-th address; `None` past the end.
+    pub fn nth(self, n: u64) -> Option<Ipv4Addr> {
+        let offset = u32::try_from(n).ok().filter(|_| n < self.size())?;
+        Some(Ipv4Addr::from_bits(self.base.to_bits() + offset))
+    }
+    /// Whether the address lies inside.
+    pub fn contains(self, address: Ipv4Addr) -> bool {
+        address.to_bits() & Self::mask(self.prefix) == self.base.to_bits()
+    }
+    /// Whether the blocks share an address.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.base) || other.contains(self.base)
+    }
+    /// Last address, reserved for broadcast.
+    pub fn last(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.base.to_bits() | !Self::mask(self.prefix))
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = InvalidSubnet;
+    fn from_str(text: &str) -> Result<Self, InvalidSubnet> {
+        let invalid = || InvalidSubnet(text.chars().take(64).collect());
+        let (address, prefix) = text.split_once('/').ok_or_else(invalid)?;
+        let address: Ipv4Addr = address.parse().map_err(|_| invalid())?;
+        let prefix: u8 = prefix.parse().ok().filter(|p| *p <= 32).ok_or_else(invalid)?;
+        let subnet = Self::containing(address, prefix);
+        if subnet.base == address { Ok(subnet) } else { Err(invalid()) }
+    }
+}
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
+    }
+}
+impl fmt::Debug for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+impl serde::Serialize for Subnet {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+impl<'de> serde::Deserialize<'de> for Subnet {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subnet_arithmetic() {
+        let net: Subnet = "10.0.1.0/24".parse().unwrap();
+        assert_eq!(net.size(), 256);
+        assert_eq!(net.nth(2), Some(Ipv4Addr::new(10, 0, 1, 2)));
+        assert_eq!(net.nth(256), None);
+        assert_eq!(net.last(), Ipv4Addr::new(10, 0, 1, 255));
+        assert!(net.overlaps("10.0.0.0/8".parse().unwrap()));
+        assert!(!net.overlaps("10.0.2.0/24".parse().unwrap()));
+        for bad in ["10.0.1.1/24", "10.0.1.0/33", "10.0.1.0", "x/8"] {
+            assert!(bad.parse::<Subnet>().is_err(), "{bad}");
+        }
+    }
+}
