@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The machine: images, root file systems, containers and their shims, behind the one seam the node agent drives.
+//! Decides nothing: it does what it is told, can be asked what there is, and leaves nothing behind after `remove`.
+//!
+//! ```text
+//!  agent ──▶ trait Runtime ──▶ machine::Machine ──spawns──▶ shim (one process a container) ──▶ the container
+//!                    ╲                 ╲──unix socket──────▶  owns its output, waits for it, outlives the daemon
+//!                     fake::FakeRuntime (simulator)
+//! ```
+
+pub mod api;
+pub mod error;
+pub mod fake;
+pub mod image;
+mod rootfs;
+pub mod signal;
+mod spec;

@@ -1,0 +1,171 @@
+//! The seam: what a node agent may ask of a machine, in values only.
+//! Separate from the two implementations (`machine`, `fake`), so that neither's needs leak into the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use futures::future::BoxFuture;
+use skein_events::id::TaskId;
+use skein_events::task::spec::{ContainerSpec, Limits};
+use skein_events::time::{Span, Time};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::error::Error;
+use crate::image::{Image, LoadedName};
+use crate::signal::Signal;
+
+/// What every call answers: later, and perhaps with an error.
+/// It borrows nothing, so an actor may carry it away.
+pub type Answer<T> = BoxFuture<'static, Result<T, Error>>;
+
+/// A stream of bytes that comes in, e.g. an image archive or a process's output.
+pub type Input = Pin<Box<dyn AsyncRead + Send>>;
+/// A stream of bytes that goes out: a process's standard input.
+pub type Output = Pin<Box<dyn AsyncWrite + Send>>;
+
+/// A machine that runs containers, one per task.
+///
+/// A container's life is `create`, `start`, then it ends by itself or by `stop`, then `remove`. Every call may be
+/// repeated; each names the task, so the daemon needs no memory of its own: see [`Runtime::adopt`].
+pub trait Runtime: Send + Sync + 'static {
+    /// Everything there is, running or not; asked once after the daemon started, ordered by id.
+    fn adopt(&self) -> Answer<Vec<Found>>;
+    /// Mounts the root file system and makes the container's namespaces; its process waits for `start`.
+    /// Leaves nothing behind when it fails.
+    fn create(&self, container: Container) -> Answer<Created>;
+    /// Lets the process run. [`Error::BadCommand`] says why it cannot be executed.
+    fn start(&self, id: TaskId) -> Answer<()>;
+    /// Sends a signal to the container's first process. No error if it has ended.
+    fn signal(&self, id: TaskId, signal: Signal) -> Answer<()>;
+    /// Asks the process to end, with `signal` or the container's own stop signal, kills it after `grace`, and
+    /// answers how it ended.
+    fn stop(&self, id: TaskId, signal: Option<Signal>, grace: Span) -> Answer<Exit>;
+    /// Answers when the container has ended; at once if it had. Any number may wait.
+    fn wait(&self, id: TaskId) -> Answer<Exit>;
+    /// Ends the container if need be and leaves no process, mount, cgroup or directory of it. Idempotent.
+    fn remove(&self, id: TaskId) -> Answer<()>;
+    /// Runs a further process in a running container.
+    fn exec(&self, id: TaskId, exec: ExecSpec) -> Answer<ExecSession>;
+    /// All images on this machine, ordered by id.
+    fn images(&self) -> Answer<Vec<Image>>;
+    /// The image a reference, an id or the beginning of an id (12 digits at least) names.
+    fn image(&self, reference: String) -> Answer<Option<Image>>;
+    /// Takes in an archive as `docker save` writes it, and answers the names it brought.
+    fn load(&self, archive: Input) -> Answer<Vec<LoadedName>>;
+}
+
+/// Docker's form of a container id, 64 hexadecimal digits; a function of the task, so it needs no table.
+pub fn container_id(id: TaskId) -> String {
+    crate::image::digest::hex_of(id.to_string().as_bytes())
+}
+
+/// All that `create` needs to know.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Container {
+    /// The task it is for.
+    pub id: TaskId,
+    /// Its name, e.g. `web.1.<task id>`.
+    pub name: String,
+    /// What the user asked for.
+    pub spec: ContainerSpec,
+    /// What the kernel holds it to.
+    pub limits: Limits,
+    /// The user's variables, `NAME=value`; they win over the image's.
+    pub env: Vec<String>,
+    /// An existing network namespace to join.
+    pub netns: PathBuf,
+    /// Content of `/etc/hosts`.
+    pub hosts: String,
+    /// Content of `/etc/resolv.conf`.
+    pub resolv_conf: String,
+    /// Host name inside.
+    pub hostname: String,
+    /// The container's own labels and those of the orchestrator. Data only: nothing here reads them as options.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What `create` made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// See [`container_id`].
+    pub container_id: String,
+    /// The container's first process, as the host numbers it.
+    pub pid: u32,
+}
+
+/// One container found on the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its task.
+    pub id: TaskId,
+    /// What became of it.
+    pub state: Condition,
+}
+
+/// What became of a container while the daemon was away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// Made but never started.
+    Created {
+        /// Its waiting process.
+        pid: u32,
+    },
+    /// Still running.
+    Running {
+        /// Its first process.
+        pid: u32,
+    },
+    /// Ended, and how.
+    Exited(Exit),
+    /// Neither runs nor left word: the machine or its shim was killed. Only `remove` makes sense.
+    Lost,
+}
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Exit {
+    /// Exit status; 128 + n when signal n killed it.
+    pub code: i32,
+    /// The signal that killed it.
+    pub signal: Option<i32>,
+    /// Whether the kernel killed a process of it for want of memory.
+    pub oom: bool,
+    /// Wall time of the end.
+    pub at: Time,
+}
+
+/// A further process in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ExecSpec {
+    /// Command and arguments.
+    pub args: Vec<String>,
+    /// Variables beside the container's own, which they replace.
+    pub env: Vec<String>,
+    /// `user[:group]`; the container's when absent.
+    pub user: Option<String>,
+    /// Working directory; the container's when absent.
+    pub dir: Option<String>,
+    /// Whether standard input is wanted; else it is empty.
+    pub stdin: bool,
+}
+
+/// A running further process.
+pub struct ExecSession {
+    /// Its process, as the host numbers it.
+    pub pid: u32,
+    /// Standard input if asked for; dropping it is end of file.
+    pub stdin: Option<Output>,
+    /// Standard output.
+    pub stdout: Input,
+    /// Standard error.
+    pub stderr: Input,
+    /// Its exit status, 128 + n when signal n killed it.
+    pub exit: Answer<i32>,
+}
+
+impl std::fmt::Debug for ExecSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExecSession").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! Why the machine could not do what it was told: one type at the seam.
+//! The variants are those an agent or a user acts upon differently; all else is `Io`, with what was being done.
+
+use std::io;
+
+use skein_events::id::TaskId;
+
+/// Why a call to the runtime failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The image is not on this machine.
+    #[error("no such image: {0}")]
+    NoSuchImage(String),
+    /// No such container, or one that left no word of how it ended.
+    #[error("no such container for task {0}")]
+    NoSuchContainer(TaskId),
+    /// The command cannot be executed; the message is what a user sees.
+    #[error("{message}")]
+    BadCommand {
+        /// E.g. `exec: "nosuch": executable file not found in $PATH`.
+        message: String,
+    },
+    /// The user, working directory or another setting does not fit the image.
+    #[error("{message}")]
+    BadSetting {
+        /// What does not fit.
+        message: String,
+    },
+    /// The image tries what no honest image does, or is over a limit; nothing of it was kept.
+    #[error("image refused: {reason}")]
+    HostileImage {
+        /// What it tried.
+        reason: String,
+    },
+    /// The container is not in the state the call needs.
+    #[error("container for task {id} is {state}")]
+    Busy {
+        /// Which.
+        id: TaskId,
+        /// The state it is in.
+        state: &'static str,
+    },
+    /// The container library refused; the text is its own.
+    #[error("container for task {id}: {message}")]
+    Container {
+        /// Which.
+        id: TaskId,
+        /// What was said.
+        message: String,
+    },
+    /// The operating system refused.
+    #[error("{what}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Adds what was being done to an operating system's error.
+pub(crate) trait Context<T> {
+    fn context(self, what: impl Into<String>) -> Result<T, Error>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn context(self, what: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::Io { what: what.into(), source: source.into() })
+    }
+}
+
+/// A refusal of an image.
+pub(crate) fn hostile(reason: impl Into<String>) -> Error {
+    Error::HostileImage { reason: reason.into() }
+}

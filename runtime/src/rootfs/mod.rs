@@ -1,0 +1,6 @@
+//! The inside of a container's root file system, handled from outside: paths, users, the overlay mount.
+
+pub(crate) mod overlay;
+pub(crate) mod path;
+pub(crate) mod prepare;
+pub(crate) mod user;

@@ -1,0 +1,130 @@
+//! Paths inside a directory whose content an image chose: every step is resolved by the kernel below that directory.
+//! `openat2` alone opens anything here; a joined path would follow a hostile symbolic link out of it (CVE-2018-15664).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::io::Errno;
+
+/// No symbolic link at all, nothing above, no other mount's magic.
+const STRICT: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
+/// Symbolic links as the container itself would see them.
+const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Opens a directory that is our own, as the root for what follows.
+pub(crate) fn open_root(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, DIR, Mode::empty())?)
+}
+
+/// Opens a directory below `root`, no symbolic link on the way; `""` is `root` itself.
+pub(crate) fn open_dir(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let path = if path.is_empty() { b"." } else { path };
+    openat2(root, OsStr::from_bytes(path), DIR, Mode::empty(), STRICT)
+}
+
+/// Opens a directory below `root` and makes what is missing, mode 755, owned by root.
+pub(crate) fn make_dirs(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    match open_dir(root, path) {
+        Err(Errno::NOENT) => {}
+        opened => return opened,
+    }
+    let mut at = open_dir(root, b"")?;
+    for part in path.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
+        match mkdirat(&at, OsStr::from_bytes(part), Mode::from(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error),
+        }
+        at = open_dir(at.as_fd(), part)?;
+    }
+    Ok(at)
+}
+
+/// Makes a directory, and those above it, as the container would with `mkdir -p`: links are followed, inside.
+pub(crate) fn make_dirs_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<()> {
+    let mut sofar = String::new();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        let parent = if sofar.is_empty() { "." } else { sofar.as_str() };
+        let at = openat2(root, parent, DIR, Mode::empty(), INSIDE)?;
+        if part != ".." && part != "." {
+            match mkdirat(&at, part, Mode::from(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        sofar = format!("{sofar}/{part}");
+    }
+    openat2(root, if sofar.is_empty() { "." } else { &sofar }, DIR, Mode::empty(), INSIDE)?;
+    Ok(())
+}
+
+/// Reads a regular file as the container would see it; `None` if there is none, an error if it has over `max` bytes.
+pub(crate) fn read_inside(
+    root: BorrowedFd<'_>,
+    path: &str,
+    max: u64,
+) -> io::Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match openat2(root, path, flags, Mode::empty(), INSIDE) {
+        Ok(fd) => File::from(fd),
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(max + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(read).is_ok_and(|read| read > max) {
+        return Err(io::Error::other(format!("over {max} bytes")));
+    }
+    Ok(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn links_do_not_lead_out() {
+        let outside = tempfile::tempdir().unwrap();
+        let inside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "x").unwrap();
+        symlink(outside.path(), inside.path().join("abs")).unwrap();
+        symlink("../../../../../..", inside.path().join("up")).unwrap();
+        std::fs::create_dir(inside.path().join("d")).unwrap();
+        symlink("d", inside.path().join("rel")).unwrap();
+        let root = open_root(inside.path()).unwrap();
+        for bad in ["abs", "up", "rel", "../x", "d/../../x"] {
+            assert!(open_dir(root.as_fd(), bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(make_dirs(root.as_fd(), b"abs/new").is_err());
+        assert_eq!(read_inside(root.as_fd(), "abs/secret", 10).unwrap(), None);
+        assert_eq!(read_inside(root.as_fd(), "up/etc/passwd", 10).unwrap(), None);
+        make_dirs_inside(root.as_fd(), "/rel/a/../b").unwrap();
+        assert!(inside.path().join("d/b").is_dir());
+        make_dirs(root.as_fd(), b"x/y/z").unwrap();
+        assert!(inside.path().join("x/y/z").is_dir());
+        assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn long_and_odd_files_are_refused() {
+        let inside = tempfile::tempdir().unwrap();
+        std::fs::write(inside.path().join("long"), "12345").unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, inside.path().join("fifo"), Mode::from(0o600))
+            .unwrap();
+        let root = open_root(inside.path()).unwrap();
+        assert!(read_inside(root.as_fd(), "long", 4).is_err());
+        assert_eq!(read_inside(root.as_fd(), "long", 5).unwrap().unwrap(), b"12345");
+        assert!(read_inside(root.as_fd(), "fifo", 4).is_err());
+        assert!(read_inside(root.as_fd(), ".", 4).is_err());
+    }
+}
