@@ -4,10 +4,24 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+pub mod cluster;
+pub mod codec;
+pub mod command;
+pub mod decide;
+pub mod envelope;
+pub mod event;
 pub mod id;
+pub mod kind;
 pub mod name;
+pub mod network;
+pub mod node;
+pub mod plan;
 pub mod record;
+pub mod refusal;
+pub mod service;
+pub mod state;
 pub mod task;
 pub mod time;
 pub mod unit;
+mod upcast;
 pub mod view;

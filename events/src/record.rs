@@ -422,7 +422,7 @@ mod tests {
         fn any_flipped_byte_is_seen(at in 0usize..200, flip in 1u8..) {
             let bytes = sample();
             let good = BatchBytes::parse(&bytes).unwrap().chain(Hash::default(), PLACE);
-            let mut bad = bytes.clone();
+            let mut bad = bytes;
             let at = at % bad.len();
             bad[at] ^= flip;
             if let Ok(batch) = BatchBytes::parse(&bad) {

@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The wires: how Skein speaks to clients, nodes and the kernel. No decisions are made here.
+
+pub mod backend;

@@ -1,3 +1,208 @@
-//! Tasks: one attempt to run a container.
+//! Tasks: one attempt to run a container. The noun and its life; what it runs is in `spec`, what happens to it in `event`.
 
+pub mod event;
+pub mod explain;
+pub(crate) mod fold;
 pub mod spec;
+
+use std::net::Ipv4Addr;
+
+use crate::id::{NetworkId, NodeId, ServiceId, TaskId};
+use crate::record::Position;
+use crate::time::Time;
+use crate::unit::Mac;
+
+/// How far a task has come, and how far it should. Ordered; a task's state only grows (numbers are Swarm's by 32, with its gaps).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+#[repr(u8)]
+pub enum TaskState {
+    /// Waits for a node.
+    Pending = 2,
+    /// Has a node and addresses.
+    Assigned = 6,
+    /// The node knows of it.
+    Accepted = 8,
+    /// The node makes image, networks and container ready.
+    Preparing = 10,
+    /// All is ready; waits to be started.
+    Ready = 12,
+    /// The process is being started.
+    Starting = 14,
+    /// The process runs.
+    Running = 16,
+    /// It ended with success.
+    Complete = 18,
+    /// It was asked to end and did.
+    Shutdown = 20,
+    /// It ended with a failure.
+    Failed = 22,
+    /// It could not be started.
+    Rejected = 24,
+    /// Only desired: to be forgotten once ended.
+    Remove = 25,
+    /// Its node is gone for good.
+    Orphaned = 26,
+}
+
+impl TaskState {
+    /// Docker's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Assigned => "assigned",
+            Self::Accepted => "accepted",
+            Self::Preparing => "preparing",
+            Self::Ready => "ready",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Shutdown => "shutdown",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Remove => "remove",
+            Self::Orphaned => "orphaned",
+        }
+    }
+    /// Whether it ended.
+    pub fn is_terminal(self) -> bool {
+        self > Self::Running
+    }
+}
+
+/// What a node last said of a task.
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct TaskStatus {
+    /// How far it came.
+    pub state: TaskState,
+    /// What happens, in a few words.
+    pub message: String,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// Id of the container, 64 hex digits.
+    pub container: Option<String>,
+    /// Process id on its node.
+    pub pid: Option<u32>,
+    /// Exit code.
+    pub exit_code: Option<i32>,
+}
+
+impl TaskStatus {
+    /// A status with a message only.
+    pub fn new(state: TaskState, message: &str) -> Self {
+        Self {
+            state,
+            message: message.to_owned(),
+            error: None,
+            container: None,
+            pid: None,
+            exit_code: None,
+        }
+    }
+}
+
+/// Where a task is on one network; handed out when it is assigned.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct TaskLeg {
+    /// The network.
+    pub network: NetworkId,
+    /// Its address there.
+    pub ip: Ipv4Addr,
+    /// Its Ethernet address there.
+    pub mac: Mac,
+}
+
+/// A task as the log tells it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// Its service, which may be gone already.
+    pub service: ServiceId,
+    /// Which version of the service's spec it carries out.
+    pub version: u64,
+    /// Its place in the service, from 1.
+    pub slot: u64,
+    /// How far it should come.
+    pub desired: TaskState,
+    /// It is to be started no earlier.
+    pub start_at: Option<Time>,
+    /// The task whose place it took.
+    pub replaces: Option<TaskId>,
+    /// Where it runs.
+    pub node: Option<NodeId>,
+    /// Its addresses.
+    pub legs: Vec<TaskLeg>,
+    /// What its node last said.
+    pub status: TaskStatus,
+    /// When that was.
+    pub status_at: Time,
+    /// Why no node was found, while none is.
+    pub obstacle: Option<String>,
+    /// It answers no longer to its names, and every reader knows.
+    pub withdrawn: bool,
+    /// When it was asked to end.
+    pub stopping_since: Option<Time>,
+    /// The position from which no name leads to it.
+    pub unnamed_from: Option<Position>,
+    /// Nothing of it is left on its node: its addresses are free.
+    pub gone: bool,
+    /// When it was made.
+    pub created: Time,
+    /// When it last changed.
+    pub updated: Time,
+    /// The record that made it.
+    pub born: Position,
+    /// The last record about it.
+    pub last: Position,
+}
+
+impl Task {
+    /// Whether it counts as one of its service's tasks: it runs or may yet.
+    pub fn is_live(&self) -> bool {
+        self.desired <= TaskState::Running && !self.status.state.is_terminal()
+    }
+    /// Whether nothing is left to do for it but to forget it.
+    pub fn is_over(&self) -> bool {
+        self.gone || (self.node.is_none() && self.desired > TaskState::Running)
+    }
+    /// Whether it still holds what it reserved on its node.
+    pub fn holds_resources(&self) -> bool {
+        self.node.is_some() && !self.status.state.is_terminal() && !self.gone
+    }
+}

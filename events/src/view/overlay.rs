@@ -3,7 +3,9 @@
 
 use std::net::Ipv4Addr;
 
-use crate::id::{NetworkId, TaskId};
+use crate::id::{NetworkId, NodeId, TaskId};
+use crate::node::NodeState;
+use crate::state::State;
 use crate::unit::{Mac, Subnet, Vni};
 
 /// Where one task is on one network.
@@ -54,4 +56,53 @@ pub struct NodeOverlay {
     pub members: Vec<Ipv4Addr>,
     /// UDP port of VXLAN in this swarm.
     pub data_path_port: u16,
+}
+
+/// What a node's kernel should hold: its own legs on these networks, and everybody else's.
+pub(super) fn node_overlay(state: &State, node: NodeId, networks: &[NetworkId]) -> NodeOverlay {
+    let reachable = |id: &NodeId| state.nodes.get(id).filter(|n| n.state != NodeState::Down);
+    let networks = networks.iter().filter_map(|id| state.networks.get(id)).map(|network| {
+        let low = (network.id, Ipv4Addr::UNSPECIFIED);
+        let held = state.index.addresses.range(low..).take_while(|((n, _), _)| *n == network.id);
+        let (mut local, mut peers) = (Vec::new(), Vec::new());
+        for ((_, ip), task) in held {
+            let Some(task) = state.tasks.get(task) else { continue };
+            let Some(mac) = task.legs.iter().find(|l| l.network == network.id).map(|l| l.mac)
+            else {
+                continue;
+            };
+            let leg = Leg { task: task.id, ip: *ip, mac };
+            match task.node {
+                Some(id) if id == node => local.push(leg),
+                Some(id) => {
+                    peers.extend(reachable(&id).map(|n| Peer { leg, vtep: n.address }));
+                }
+                None => {}
+            }
+        }
+        local.sort();
+        peers.sort();
+        NodeNetwork {
+            id: network.id,
+            vni: network.vni,
+            subnet: network.subnet,
+            gateway: network.gateway,
+            internal: network.spec.internal,
+            local,
+            peers,
+        }
+    });
+    let mut members: Vec<Ipv4Addr> = state
+        .nodes
+        .values()
+        .filter(|n| n.id != node && n.state != NodeState::Down)
+        .map(|n| n.address)
+        .collect();
+    members.sort_unstable();
+    members.dedup();
+    NodeOverlay {
+        networks: networks.collect(),
+        members,
+        data_path_port: state.cluster.as_ref().map_or(0, |c| c.spec.data_path_port),
+    }
 }

@@ -1,0 +1,63 @@
+//! How State changes by what happens to the swarm as a whole.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::id::ObjectId;
+use crate::state::touched::Touched;
+use crate::state::{Record, State};
+
+use super::Cluster;
+
+pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+    match record.event {
+        Event::ClusterCreated(event) => {
+            state.level = record.envelope.level;
+            state.cluster = Some(Arc::new(Cluster {
+                id: event.id,
+                spec: event.spec.clone(),
+                ca_certificate: event.ca_certificate.clone(),
+                worker_token: event.worker_token,
+                manager_token: event.manager_token,
+                created: state.at,
+                last: record.position,
+                redacted: Vec::new(),
+            }));
+            touched.add(ObjectId::Cluster(event.id));
+        }
+        Event::Checkpointed(_) => {
+            state.checkpoint = record.position;
+            state.unchecked_since = None;
+        }
+        Event::LevelRaised(event) => state.level = event.level,
+        Event::RecordRedacted(event) => {
+            state.detached.remove(&event.commitment);
+            if let Some(cluster) = &mut state.cluster {
+                let cluster = Arc::make_mut(cluster);
+                cluster.redacted.push(event.position);
+                cluster.last = record.position;
+            }
+        }
+        Event::RedactionConfirmed(_) => {}
+        Event::NodeJoined(_)
+        | Event::NodeDescribed(_)
+        | Event::NodeStateChanged(_)
+        | Event::NodeFenced(_)
+        | Event::NetworkCreated(_)
+        | Event::NetworkRemoved(_)
+        | Event::ServiceCreated(_)
+        | Event::ServiceScaled(_)
+        | Event::ServiceRemoved(_)
+        | Event::TaskCreated(_)
+        | Event::TaskAssigned(_)
+        | Event::TaskObstructed(_)
+        | Event::TaskStatusChanged(_)
+        | Event::TaskDesiredChanged(_)
+        | Event::TaskWithdrawn(_)
+        | Event::TaskGone(_)
+        | Event::TaskRemoved(_)
+        | Event::TaskExecStarted(_) => {
+            unreachable!("State::apply sends only events of the swarm here")
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Everything that can be asked for: by users, by nodes that saw something, by planners.
+//! A command says what is wanted; `decide` finds whether it may be and what exactly happens.
+
+use std::net::Ipv4Addr;
+
+use crate::cluster::ClusterSpec;
+use crate::id::{ClusterId, NetworkId, NodeId, ServiceId, TaskId};
+use crate::network::NetworkSpec;
+use crate::node::{Availability, Description, NodeState, Role};
+use crate::record::{Hash, Position};
+use crate::service::ServiceSpec;
+use crate::task::explain::Explanation;
+use crate::task::{TaskState, TaskStatus};
+use crate::time::Span;
+use crate::unit::Subnet;
+
+/// A network as a user asks for it; what is left out is handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNetwork {
+    /// What was asked for.
+    pub spec: NetworkSpec,
+    /// A block of the user's choice.
+    pub subnet: Option<Subnet>,
+    /// A gateway of the user's choice.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// A machine that is to be a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewNode {
+    /// Its id.
+    pub id: NodeId,
+    /// What it is for.
+    pub role: Role,
+    /// Whether tasks may be put there.
+    pub availability: Availability,
+    /// Where others reach it.
+    pub address: Ipv4Addr,
+    /// Port of cluster management.
+    pub port: u16,
+    /// Its machine.
+    pub description: Description,
+}
+
+/// A task that a planner wants to exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTask {
+    /// Its place in the service.
+    pub slot: u64,
+    /// The ended task whose place it takes.
+    pub replaces: Option<TaskId>,
+    /// How long after now it may start at the earliest.
+    pub delay: Span,
+}
+
+/// Where a planner wants a task to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The task.
+    pub task: TaskId,
+    /// The node.
+    pub node: NodeId,
+    /// What was looked at.
+    pub explanation: Explanation,
+}
+
+/// What a node saw of a task.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Sighting {
+    /// It came so far.
+    Status(TaskStatus),
+    /// Nothing of it is left.
+    Gone,
+}
+
+/// Something asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make a swarm with this machine as its only manager.
+    CreateCluster {
+        /// The swarm's id.
+        id: ClusterId,
+        /// Its settings.
+        spec: ClusterSpec,
+        /// Certificate of its root, PEM.
+        ca_certificate: String,
+        /// blake3 of the worker token's secret.
+        worker_token: Hash,
+        /// blake3 of the manager token's secret.
+        manager_token: Hash,
+        /// The first manager.
+        node: NewNode,
+    },
+    /// Make a machine a member.
+    JoinNode(NewNode),
+    /// A node's machine changed.
+    DescribeNode {
+        /// The node.
+        id: NodeId,
+        /// Its machine.
+        description: Description,
+    },
+    /// A node is heard of, or no longer.
+    SetNodeState {
+        /// The node.
+        id: NodeId,
+        /// Whether it is heard of.
+        state: NodeState,
+        /// Why.
+        message: String,
+    },
+    /// A node that is down can do no harm any more.
+    FenceNode {
+        /// The node.
+        id: NodeId,
+        /// Every ready node has applied at least this.
+        at: Position,
+    },
+    /// Make a network.
+    CreateNetwork(NewNetwork),
+    /// Remove a network.
+    RemoveNetwork(NetworkId),
+    /// Make a service.
+    CreateService {
+        /// What is asked for.
+        spec: ServiceSpec,
+        /// Environment, `KEY=value`.
+        env: Vec<String>,
+    },
+    /// Give a service another number of tasks.
+    ScaleService {
+        /// The service.
+        id: ServiceId,
+        /// How many.
+        replicas: u64,
+        /// Only if its spec was last changed by this record.
+        if_changed: Option<Position>,
+    },
+    /// Remove a service.
+    RemoveService(ServiceId),
+    /// Erase the detachable part of a record.
+    Redact {
+        /// Which record.
+        position: Position,
+        /// What the chain says of the part.
+        commitment: Hash,
+    },
+    /// A manager has erased it.
+    ConfirmRedaction {
+        /// Which record.
+        position: Position,
+        /// The manager's node.
+        node: NodeId,
+    },
+    /// A user runs a command in a task.
+    StartExec {
+        /// The task.
+        task: TaskId,
+        /// The command's first word.
+        program: String,
+    },
+    /// What a node saw of its tasks.
+    Report {
+        /// The node.
+        node: NodeId,
+        /// What it saw, in order.
+        sightings: Vec<(TaskId, Sighting)>,
+    },
+    /// Tasks of one service are to exist.
+    CreateTasks {
+        /// The service.
+        service: ServiceId,
+        /// Which.
+        tasks: Vec<NewTask>,
+    },
+    /// Tasks should come so far and no further.
+    SetDesired {
+        /// Which, and how far.
+        tasks: Vec<(TaskId, TaskState)>,
+    },
+    /// Tasks are to run on nodes, or cannot.
+    Schedule {
+        /// Placements.
+        placements: Vec<Placement>,
+        /// Tasks without a node, and why.
+        obstacles: Vec<(TaskId, String)>,
+    },
+    /// Tasks answer to no name any more.
+    Withdraw {
+        /// Which, and the nodes that were not waited for.
+        tasks: Vec<(TaskId, Vec<NodeId>)>,
+    },
+    /// Tasks are to be forgotten.
+    RemoveTasks {
+        /// Which.
+        tasks: Vec<TaskId>,
+    },
+    /// Write down what the state is.
+    Checkpoint,
+}

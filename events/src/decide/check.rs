@@ -1,0 +1,69 @@
+//! Checks that several decisions share: what a value must be like before it may be written.
+
+use crate::id::{NetworkId, NodeId, ServiceId, TaskId};
+use crate::network::Network;
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::state::State;
+use crate::task::Task;
+
+/// Docker's smallest memory limit.
+pub(super) const MEMORY_MIN: u64 = 4 << 20;
+/// Most tasks a service may ask for: beyond it one plan would not fit its bounds for minutes.
+pub(super) const REPLICAS_MAX: u64 = 100_000;
+/// Longest image reference, argument list and label set together, in bytes.
+pub(super) const SPEC_MAX: usize = 256 << 10;
+
+pub(super) fn service(state: &State, id: ServiceId) -> Result<&Service, Refusal> {
+    state
+        .services
+        .get(&id)
+        .map(|s| &**s)
+        .ok_or_else(|| Refusal::NotFound { noun: "service", name: id.to_string() })
+}
+
+pub(super) fn network(state: &State, id: NetworkId) -> Result<&Network, Refusal> {
+    state
+        .networks
+        .get(&id)
+        .map(|n| &**n)
+        .ok_or_else(|| Refusal::NotFound { noun: "network", name: id.to_string() })
+}
+
+pub(super) fn node(state: &State, id: NodeId) -> Result<&Node, Refusal> {
+    state
+        .nodes
+        .get(&id)
+        .map(|n| &**n)
+        .ok_or_else(|| Refusal::NotFound { noun: "node", name: id.to_string() })
+}
+
+pub(super) fn task(state: &State, id: TaskId) -> Result<&Task, Refusal> {
+    state
+        .tasks
+        .get(&id)
+        .map(|t| &**t)
+        .ok_or_else(|| Refusal::NotFound { noun: "task", name: id.to_string() })
+}
+
+pub(super) fn labels(labels: &[(String, String)]) -> Result<(), Refusal> {
+    match labels.iter().find(|(key, _)| key.is_empty()) {
+        Some(_) => Err(Refusal::Invalid("a label needs a key".to_owned())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn environment(env: &[String]) -> Result<(), Refusal> {
+    for entry in env {
+        if entry.starts_with('=') || entry.is_empty() || entry.contains('\0') {
+            return Err(Refusal::Invalid(
+                "invalid environment variable: it needs a name before the =".to_owned(),
+            ));
+        }
+    }
+    if env.iter().map(String::len).sum::<usize>() > SPEC_MAX {
+        return Err(Refusal::TooLarge("the environment", SPEC_MAX));
+    }
+    Ok(())
+}

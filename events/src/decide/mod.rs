@@ -1,0 +1,94 @@
+//! From a command to what happens, or why it may not. The only place where history is chosen.
+//! A function of its arguments: time, identity and randomness come in `Context` and are written into the events.
+
+mod check;
+mod cluster;
+mod network;
+mod node;
+mod service;
+mod task;
+
+pub(crate) use task::on_lost_node;
+
+use imbl::OrdMap;
+
+use crate::codec::NewEvent;
+use crate::command::Command;
+use crate::id::{IdSource, NodeId};
+use crate::record::Position;
+use crate::refusal::Refusal;
+use crate::state::State;
+use crate::time::Time;
+
+/// What a command is decided with, besides State.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Cluster time of this decision.
+    pub now: Time,
+    /// New ids, addresses and salts.
+    pub ids: IdSource,
+    /// Why, in the user's words.
+    pub reason: Option<String>,
+    /// What each node's session has confirmed to have applied.
+    pub acked: OrdMap<NodeId, Position>,
+}
+
+/// Longest reason a user may give, in bytes.
+pub const REASON_MAX: usize = 4096;
+
+/// Decides a command on a state.
+pub fn decide(
+    state: &State,
+    command: &Command,
+    context: &mut Context,
+) -> Result<Vec<NewEvent>, Refusal> {
+    if context.reason.as_ref().is_some_and(|r| r.len() > REASON_MAX) {
+        return Err(Refusal::TooLarge("the reason", REASON_MAX));
+    }
+    if !matches!(command, Command::CreateCluster { .. }) && state.cluster.is_none() {
+        return Err(Refusal::NotInSwarm);
+    }
+    let mut events = match command {
+        Command::CreateCluster { id, spec, ca_certificate, worker_token, manager_token, node } => {
+            let event = crate::cluster::event::ClusterCreated {
+                id: *id,
+                spec: spec.clone(),
+                ca_certificate: ca_certificate.clone(),
+                worker_token: *worker_token,
+                manager_token: *manager_token,
+            };
+            cluster::create(state, event, node)
+        }
+        Command::Redact { position, commitment } => cluster::redact(state, *position, *commitment),
+        Command::ConfirmRedaction { position, node } => {
+            Ok(vec![cluster::confirm_redaction(*position, *node)])
+        }
+        Command::Checkpoint => cluster::checkpoint(state),
+        Command::JoinNode(new) => node::join(state, new),
+        Command::DescribeNode { id, description } => node::describe(state, *id, description),
+        Command::SetNodeState { id, state: to, message } => {
+            node::set_state(state, *id, *to, message)
+        }
+        Command::FenceNode { id, at } => node::fence(state, *id, *at),
+        Command::CreateNetwork(new) => network::create(state, new, context),
+        Command::RemoveNetwork(id) => network::remove(state, *id),
+        Command::CreateService { spec, env } => service::create(state, spec, env, context),
+        Command::ScaleService { id, replicas, if_changed } => {
+            service::scale(state, *id, *replicas, *if_changed)
+        }
+        Command::RemoveService(id) => service::remove(state, *id),
+        Command::StartExec { task, program } => task::start_exec(state, *task, program),
+        Command::Report { node, sightings } => task::report(state, *node, sightings),
+        Command::CreateTasks { service, tasks } => task::create(state, *service, tasks, context),
+        Command::SetDesired { tasks } => task::set_desired(state, tasks),
+        Command::Schedule { placements, obstacles } => {
+            task::schedule(state, placements, obstacles, context)
+        }
+        Command::Withdraw { tasks } => task::withdraw(state, tasks, context),
+        Command::RemoveTasks { tasks } => task::remove(state, tasks),
+    }?;
+    if let Some(first) = events.first_mut() {
+        first.detached.reason.clone_from(&context.reason);
+    }
+    Ok(events)
+}

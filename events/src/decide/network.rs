@@ -1,0 +1,91 @@
+//! Decisions about networks.
+
+use crate::codec::NewEvent;
+use crate::command::NewNetwork;
+use crate::id::NetworkId;
+use crate::network::event::{NetworkCreated, NetworkRemoved};
+use crate::plan::allocate;
+use crate::refusal::Refusal;
+use crate::state::State;
+use crate::unit::Subnet;
+
+use super::{Context, check};
+
+pub(super) fn create(
+    state: &State,
+    new: &NewNetwork,
+    context: &mut Context,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let name = &new.spec.name;
+    if state.index.network_names.contains_key(name) {
+        return Err(Refusal::NetworkExists { name: name.to_string() });
+    }
+    check::labels(&new.spec.labels)?;
+    if let Some((key, _)) = new.spec.options.first() {
+        return Err(Refusal::Unsupported(format!(
+            "network option {key:?} is not supported: create the network without -o"
+        )));
+    }
+    let subnet = match new.subnet {
+        Some(subnet) => given(state, subnet)?,
+        None => allocate::subnet::free(state).ok_or_else(|| {
+            Refusal::Subnet(
+                "could not find an available subnet in the default address pool: give one with --subnet"
+                    .to_owned(),
+            )
+        })?,
+    };
+    let gateway = new
+        .gateway
+        .or_else(|| subnet.nth(1))
+        .filter(|g| subnet.contains(*g) && *g != subnet.base() && *g != subnet.last());
+    let gateway = gateway.ok_or_else(|| {
+        Refusal::Subnet(format!("the gateway is not an address for hosts in subnet {subnet}"))
+    })?;
+    let vni = allocate::vni::free(state)
+        .ok_or_else(|| Refusal::Subnet("no VXLAN identifier is left".to_owned()))?;
+    let id = NetworkId::from_random(context.ids.bytes16());
+    Ok(vec![NetworkCreated { id, spec: new.spec.clone(), subnet, gateway, vni }.into()])
+}
+
+/// A block of the user's choice: big enough, and nobody else's.
+fn given(state: &State, subnet: Subnet) -> Result<Subnet, Refusal> {
+    if !(8..=29).contains(&subnet.prefix()) {
+        return Err(Refusal::Subnet(format!(
+            "subnet {subnet} must have a prefix between 8 and 29"
+        )));
+    }
+    let other = state.networks.values().find(|n| n.subnet.overlaps(subnet));
+    match other {
+        Some(other) => Err(Refusal::Subnet(format!(
+            "subnet {subnet} overlaps with {} of network {}",
+            other.subnet, other.spec.name
+        ))),
+        None => Ok(subnet),
+    }
+}
+
+pub(super) fn remove(state: &State, id: NetworkId) -> Result<Vec<NewEvent>, Refusal> {
+    let network = check::network(state, id)?;
+    let what = || format!("network {}", network.spec.name);
+    let user = state.services.values().find(|s| state.index.network_services.contains(&(id, s.id)));
+    if let Some(service) = user {
+        return Err(Refusal::InUse { what: what(), by: format!("service {}", service.spec.name) });
+    }
+    let first = (id, network.subnet.base());
+    let holder = state.index.addresses.range(first..).next().filter(|((n, _), _)| *n == id);
+    if let Some((_, task)) = holder {
+        return Err(Refusal::InUse { what: what(), by: format!("task {task}") });
+    }
+    // Tasks without an address yet may still join it.
+    let waiting = state
+        .index
+        .pending
+        .iter()
+        .filter_map(|t| state.tasks.get(t))
+        .find(|t| state.version_of(t).task.networks.iter().any(|a| a.network == id));
+    match waiting {
+        Some(task) => Err(Refusal::InUse { what: what(), by: format!("task {}", task.id) }),
+        None => Ok(vec![NetworkRemoved { id }.into()]),
+    }
+}

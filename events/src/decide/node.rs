@@ -1,0 +1,71 @@
+//! Decisions about nodes.
+
+use crate::codec::NewEvent;
+use crate::command::NewNode;
+use crate::id::NodeId;
+use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged};
+use crate::node::{Description, NodeState};
+use crate::record::Position;
+use crate::refusal::Refusal;
+use crate::state::State;
+
+use super::check;
+
+pub(super) fn joined(new: &NewNode, number: u64) -> NodeJoined {
+    NodeJoined {
+        id: new.id,
+        number,
+        role: new.role,
+        availability: new.availability,
+        address: new.address,
+        port: new.port,
+        description: new.description.clone(),
+    }
+}
+
+pub(super) fn join(state: &State, new: &NewNode) -> Result<Vec<NewEvent>, Refusal> {
+    if state.nodes.contains_key(&new.id) {
+        return Err(Refusal::NameConflict { noun: "node", name: new.id.to_string() });
+    }
+    let number = state.nodes.values().map(|n| n.number).max().unwrap_or(0) + 1;
+    Ok(vec![joined(new, number).into()])
+}
+
+pub(super) fn describe(
+    state: &State,
+    id: NodeId,
+    description: &Description,
+) -> Result<Vec<NewEvent>, Refusal> {
+    if check::node(state, id)?.description == *description {
+        return Err(Refusal::Stale("the node is already described so".to_owned()));
+    }
+    Ok(vec![NodeDescribed { id, description: description.clone() }.into()])
+}
+
+pub(super) fn set_state(
+    state: &State,
+    id: NodeId,
+    to: NodeState,
+    message: &str,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let node = check::node(state, id)?;
+    let allowed = match (node.state, to) {
+        (from, to) if from == to => false,
+        // A node that is down comes back through ready only, never to be waited for again.
+        (NodeState::Down, NodeState::Unknown) => false,
+        (NodeState::Ready, NodeState::Down) => false,
+        (NodeState::Unknown | NodeState::Ready | NodeState::Down, _) => true,
+    };
+    if !allowed {
+        return Err(Refusal::Stale(format!("node {} is not to change so", id.short())));
+    }
+    Ok(vec![NodeStateChanged { id, state: to, message: message.to_owned() }.into()])
+}
+
+pub(super) fn fence(state: &State, id: NodeId, at: Position) -> Result<Vec<NewEvent>, Refusal> {
+    let node = check::node(state, id)?;
+    if node.state != NodeState::Down || node.fenced || at < node.state_at {
+        return Err(Refusal::Stale(format!("node {} is not to be fenced", id.short())));
+    }
+    Ok(vec![NodeFenced { id, at }.into()])
+}

@@ -1,0 +1,253 @@
+//! Decisions about tasks: planners' wishes, checked again at their own position, and what nodes saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::codec::NewEvent;
+use crate::command::{NewTask, Placement, Sighting};
+use crate::id::{NodeId, ServiceId, TaskId};
+use crate::node::{Availability, NodeState};
+use crate::plan::allocate;
+use crate::plan::schedule::filter;
+use crate::plan::withdraw;
+use crate::refusal::Refusal;
+use crate::state::State;
+use crate::state::index::Load;
+use crate::task::event::{
+    TaskAssigned, TaskCreated, TaskDesiredChanged, TaskExecStarted, TaskGone, TaskObstructed,
+    TaskRemoved, TaskStatusChanged, TaskWithdrawn,
+};
+use crate::task::{Task, TaskLeg, TaskState};
+use crate::unit::Mac;
+
+use super::{Context, check};
+
+fn some(events: Vec<NewEvent>, what: &str) -> Result<Vec<NewEvent>, Refusal> {
+    if events.is_empty() { Err(Refusal::Stale(what.to_owned())) } else { Ok(events) }
+}
+
+pub(super) fn create(
+    state: &State,
+    id: ServiceId,
+    tasks: &[NewTask],
+    context: &mut Context,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let service = check::service(state, id)?;
+    let mut filled = BTreeSet::new();
+    let mut events = Vec::with_capacity(tasks.len());
+    for new in tasks {
+        let occupied =
+            state.tasks_of_slot(id, new.slot).any(|t| t.is_live() && !on_lost_node(state, t));
+        if occupied || !filled.insert(new.slot) {
+            continue; // a slot is never filled twice
+        }
+        let waits = new.delay.0 > 0;
+        events.push(
+            TaskCreated {
+                id: TaskId::from_random(context.ids.bytes16()),
+                service: id,
+                version: service.version,
+                slot: new.slot,
+                desired: if waits { TaskState::Ready } else { TaskState::Running },
+                start_at: waits.then(|| context.now.after(new.delay)),
+                replaces: new.replaces,
+            }
+            .into(),
+        );
+    }
+    some(events, "the slots are filled")
+}
+
+/// Whether a task is on a node that is down.
+pub(crate) fn on_lost_node(state: &State, task: &Task) -> bool {
+    task.node.is_some_and(|id| state.nodes.get(&id).is_none_or(|n| n.state == NodeState::Down))
+}
+
+pub(super) fn set_desired(
+    state: &State,
+    tasks: &[(TaskId, TaskState)],
+) -> Result<Vec<NewEvent>, Refusal> {
+    let grows = tasks
+        .iter()
+        .filter(|(id, to)| state.tasks.get(id).is_some_and(|t| t.desired < *to))
+        .map(|(id, to)| TaskDesiredChanged { id: *id, desired: *to }.into())
+        .collect();
+    some(grows, "the tasks are desired so already")
+}
+
+pub(super) fn schedule(
+    state: &State,
+    placements: &[Placement],
+    obstacles: &[(TaskId, String)],
+    context: &mut Context,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let mut given = Given::default();
+    let mut events: Vec<NewEvent> = Vec::with_capacity(placements.len());
+    for placement in placements {
+        let Some(task) = state.tasks.get(&placement.task).filter(|t| is_pending(t)) else {
+            continue;
+        };
+        let Some(node) = state.nodes.get(&placement.node) else { continue };
+        let spec = &state.version_of(task).task;
+        let load = given.load(state, placement.node);
+        if node.state != NodeState::Ready
+            || node.availability != Availability::Active
+            || filter::too_little(node, load, spec.reservations).is_some()
+        {
+            continue; // planned again from the state that made it stale
+        }
+        match given.legs(state, task, context) {
+            Ok(legs) => {
+                filter::carry(given.loads.entry(placement.node).or_insert(load), spec.reservations);
+                events.push(
+                    TaskAssigned {
+                        id: task.id,
+                        node: placement.node,
+                        legs,
+                        explanation: placement.explanation.clone(),
+                    }
+                    .into(),
+                );
+            }
+            Err(obstacle) => obstruct(task, obstacle, &mut events),
+        }
+    }
+    for (id, obstacle) in obstacles {
+        if let Some(task) = state.tasks.get(id).filter(|t| is_pending(t)) {
+            obstruct(task, obstacle.clone(), &mut events);
+        }
+    }
+    some(events, "the tasks have nodes")
+}
+
+fn is_pending(task: &Task) -> bool {
+    task.node.is_none() && task.desired <= TaskState::Running
+}
+
+fn obstruct(task: &Task, obstacle: String, events: &mut Vec<NewEvent>) {
+    if task.obstacle.as_ref() != Some(&obstacle) {
+        events.push(TaskObstructed { id: task.id, obstacle }.into());
+    }
+}
+
+/// What one command has handed out so far.
+#[derive(Default)]
+struct Given {
+    loads: BTreeMap<NodeId, Load>,
+    addresses: BTreeMap<crate::id::NetworkId, (u64, BTreeSet<std::net::Ipv4Addr>)>,
+}
+
+impl Given {
+    fn load(&self, state: &State, node: NodeId) -> Load {
+        let before = || state.index.loads.get(&node).copied().unwrap_or_default();
+        self.loads.get(&node).copied().unwrap_or_else(before)
+    }
+
+    fn legs(
+        &mut self,
+        state: &State,
+        task: &Task,
+        context: &mut Context,
+    ) -> Result<Vec<TaskLeg>, String> {
+        let mut legs = Vec::new();
+        for attachment in &state.version_of(task).task.networks {
+            let Some(network) = state.networks.get(&attachment.network) else {
+                return Err(format!("network {} does not exist any more", attachment.network));
+            };
+            let (next_host, taken) = self
+                .addresses
+                .entry(network.id)
+                .or_insert_with(|| (network.next_host, BTreeSet::new()));
+            let Some(ip) = allocate::address::free(state, network, *next_host, taken) else {
+                return Err(format!(
+                    "network {} has no free address left in {}",
+                    network.spec.name, network.subnet
+                ));
+            };
+            taken.insert(ip);
+            *next_host = u64::from(ip.to_bits() - network.subnet.base().to_bits()) + 1;
+            let [a, b, c, d, e, f, ..] = context.ids.bytes16();
+            legs.push(TaskLeg {
+                network: network.id,
+                ip,
+                mac: Mac::from_random([a, b, c, d, e, f]),
+            });
+        }
+        Ok(legs)
+    }
+}
+
+pub(super) fn report(
+    state: &State,
+    node: NodeId,
+    sightings: &[(TaskId, Sighting)],
+) -> Result<Vec<NewEvent>, Refusal> {
+    let mut reached: BTreeMap<TaskId, TaskState> = BTreeMap::new();
+    let mut gone: BTreeSet<TaskId> = BTreeSet::new();
+    let mut events: Vec<NewEvent> = Vec::new();
+    for (id, sighting) in sightings {
+        // A node speaks only for its own tasks, and a task that is gone is not spoken of again.
+        let Some(task) = state.tasks.get(id).filter(|t| t.node == Some(node) && !t.gone) else {
+            continue;
+        };
+        if gone.contains(id) {
+            continue;
+        }
+        match sighting {
+            Sighting::Status(status) => {
+                let before = reached.get(id).copied().unwrap_or(task.status.state);
+                if status.state > before {
+                    reached.insert(*id, status.state);
+                    events.push(TaskStatusChanged { id: *id, status: status.clone() }.into());
+                }
+            }
+            Sighting::Gone => {
+                gone.insert(*id);
+                events.push(TaskGone { id: *id }.into());
+            }
+        }
+    }
+    some(events, "nothing new was seen")
+}
+
+pub(super) fn withdraw(
+    state: &State,
+    tasks: &[(TaskId, Vec<NodeId>)],
+    context: &Context,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let waiting = tasks
+        .iter()
+        .filter(|(id, _)| state.index.stopping.contains(id))
+        .filter_map(|(id, _)| state.tasks.get(id))
+        .map(|task| {
+            let not_waited_for = withdraw::unconfirmed(state, task, &context.acked);
+            TaskWithdrawn { id: task.id, not_waited_for }.into()
+        })
+        .collect();
+    some(waiting, "the tasks answer to no name already")
+}
+
+pub(super) fn remove(state: &State, tasks: &[TaskId]) -> Result<Vec<NewEvent>, Refusal> {
+    let over = tasks
+        .iter()
+        .filter(|id| state.tasks.get(*id).is_some_and(|t| t.is_over()))
+        .map(|id| TaskRemoved { id: *id }.into())
+        .collect();
+    some(over, "the tasks are not over")
+}
+
+pub(super) fn start_exec(
+    state: &State,
+    id: TaskId,
+    program: &str,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let task = check::task(state, id)?;
+    if task.status.state != TaskState::Running {
+        return Err(Refusal::Invalid(format!(
+            "task {} is not running: it is {}",
+            state.task_name(task),
+            task.status.state.as_str()
+        )));
+    }
+    let program = program.chars().take(256).collect();
+    Ok(vec![TaskExecStarted { id, program }.into()])
+}

@@ -1,0 +1,62 @@
+//! How State changes by what happens to networks.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::id::ObjectId;
+use crate::state::touched::Touched;
+use crate::state::{Record, State};
+
+use super::Network;
+
+pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+    match record.event {
+        Event::NetworkCreated(event) => {
+            let before = state.index.network_names.insert(event.spec.name.clone(), event.id);
+            assert!(before.is_none(), "a network's name has one holder");
+            let taken = state.index.vnis.insert(event.vni);
+            assert!(taken.is_none(), "a VNI has one holder");
+            let network = Network {
+                id: event.id,
+                spec: event.spec.clone(),
+                subnet: event.subnet,
+                gateway: event.gateway,
+                vni: event.vni,
+                next_host: 2,
+                created: state.at,
+                last: record.position,
+            };
+            state.networks.insert(event.id, Arc::new(network));
+            touched.add(ObjectId::Network(event.id));
+        }
+        Event::NetworkRemoved(event) => {
+            let network = state.networks.remove(&event.id).expect("a removed network exists");
+            state.index.network_names.remove(&network.spec.name);
+            state.index.vnis.remove(&network.vni);
+            touched.add(ObjectId::Network(event.id));
+        }
+        Event::ClusterCreated(_)
+        | Event::Checkpointed(_)
+        | Event::LevelRaised(_)
+        | Event::RecordRedacted(_)
+        | Event::RedactionConfirmed(_)
+        | Event::NodeJoined(_)
+        | Event::NodeDescribed(_)
+        | Event::NodeStateChanged(_)
+        | Event::NodeFenced(_)
+        | Event::ServiceCreated(_)
+        | Event::ServiceScaled(_)
+        | Event::ServiceRemoved(_)
+        | Event::TaskCreated(_)
+        | Event::TaskAssigned(_)
+        | Event::TaskObstructed(_)
+        | Event::TaskStatusChanged(_)
+        | Event::TaskDesiredChanged(_)
+        | Event::TaskWithdrawn(_)
+        | Event::TaskGone(_)
+        | Event::TaskRemoved(_)
+        | Event::TaskExecStarted(_) => {
+            unreachable!("State::apply sends only events of networks here")
+        }
+    }
+}

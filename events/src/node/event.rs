@@ -1,0 +1,51 @@
+//! What happens to nodes. Payloads are frozen: a change is a new version and an upcaster.
+
+use std::net::Ipv4Addr;
+
+use crate::id::NodeId;
+use crate::record::Position;
+
+use super::{Availability, Description, NodeState, Role};
+
+crate::event::payloads! {
+    /// A node became a member.
+    NodeJoined {
+        /// Its id.
+        id: NodeId,
+        /// Its number in consensus.
+        number: u64,
+        /// What it is for.
+        role: Role,
+        /// Whether tasks may be put there.
+        availability: Availability,
+        /// Where others reach it.
+        address: Ipv4Addr,
+        /// Port of cluster management.
+        port: u16,
+        /// Its machine.
+        description: Description,
+    }
+    /// Its machine is not what it was.
+    NodeDescribed {
+        /// The node.
+        id: NodeId,
+        /// Its machine.
+        description: Description,
+    }
+    /// It is heard of, or no longer.
+    NodeStateChanged {
+        /// The node.
+        id: NodeId,
+        /// Whether it is heard of.
+        state: NodeState,
+        /// Why, in a few words.
+        message: String,
+    }
+    /// A node that is down can do no harm: nobody sends to its addresses or takes packets from it.
+    NodeFenced {
+        /// The node.
+        id: NodeId,
+        /// Every ready node has applied at least this.
+        at: Position,
+    }
+}

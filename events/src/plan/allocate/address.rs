@@ -1,0 +1,26 @@
+//! Finds a free address in a network. Goes round the whole block before an address comes again, so that
+//! an old connection seldom meets a new owner.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use crate::network::Network;
+use crate::state::State;
+
+/// The next address nobody holds and `taken` does not name; `None` when the network is full.
+pub fn free(
+    state: &State,
+    network: &Network,
+    next_host: u64,
+    taken: &BTreeSet<Ipv4Addr>,
+) -> Option<Ipv4Addr> {
+    let size = network.subnet.size();
+    let start = next_host % size;
+    (start..size).chain(0..start).filter_map(|n| network.subnet.nth(n)).find(|ip| {
+        *ip != network.subnet.base()
+            && *ip != network.subnet.last()
+            && *ip != network.gateway
+            && !taken.contains(ip)
+            && !state.index.addresses.contains_key(&(network.id, *ip))
+    })
+}

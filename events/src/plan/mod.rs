@@ -1,0 +1,81 @@
+//! What should happen next: pure functions from State and what was touched to commands and a time to wake.
+//! No planner keeps anything between calls; a new leader plans the same. Invariant: planning what was touched
+//! gives the same commands as planning everything.
+
+pub mod allocate;
+pub mod checkpoint;
+pub mod liveness;
+pub mod reap;
+pub mod replicated;
+pub mod restart;
+pub mod schedule;
+pub mod withdraw;
+
+use crate::command::Command;
+use crate::envelope::Planner;
+use crate::id::ObjectId;
+use crate::record::Position;
+use crate::state::State;
+use crate::state::index::Due;
+use crate::state::touched::Touched;
+use crate::time::Time;
+
+/// Most tasks one call plans for: a longer one would hold up the writer; then `Plan::more` is set.
+pub const TASKS_PER_PLAN: usize = 1_000;
+
+/// One wish of a planner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// Whose.
+    pub planner: Planner,
+    /// What led to it.
+    pub cause: Option<Position>,
+    /// What.
+    pub command: Command,
+}
+
+/// What should happen next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Wishes, in order.
+    pub proposals: Vec<Proposal>,
+    /// When to plan again although nothing happened.
+    pub wake_at: Option<Time>,
+    /// There was more to do than one call may: these are to be planned again.
+    pub more: bool,
+}
+
+/// Plans all that was touched.
+pub fn plan(state: &State, touched: &Touched, now: Time) -> Plan {
+    let mut plan = Plan { wake_at: wake_at(state), ..Plan::default() };
+    if state.cluster.is_none() {
+        return plan;
+    }
+    let mut touched = touched.clone();
+    for due in due(state, now) {
+        match due {
+            Due::Task(id) => {
+                touched.add(ObjectId::Task(id));
+                state.tasks.get(&id).inspect(|t| touched.add(ObjectId::Service(t.service)));
+            }
+            Due::Node(id) => touched.add(ObjectId::Node(id)),
+        }
+    }
+    liveness::plan(state, &touched, now, &mut plan);
+    replicated::plan(state, &touched, now, &mut plan);
+    withdraw::plan(state, &touched, now, &mut plan);
+    schedule::plan(state, &touched, &mut plan);
+    reap::plan(state, &touched, &mut plan);
+    checkpoint::plan(state, now, &mut plan);
+    plan
+}
+
+/// When the next deadline is.
+pub fn wake_at(state: &State) -> Option<Time> {
+    let object = state.index.deadlines.get_min().map(|(at, _)| *at);
+    [object, checkpoint::deadline(state)].into_iter().flatten().min()
+}
+
+fn due(state: &State, now: Time) -> impl Iterator<Item = Due> {
+    state.index.deadlines.iter().take_while(move |(at, _)| *at <= now).map(|(_, due)| *due)
+}

@@ -1,0 +1,37 @@
+//! Whether and when a task that ended is replaced.
+
+use crate::id::ServiceId;
+use crate::state::State;
+use crate::task::spec::{RestartCondition, RestartPolicy};
+use crate::task::{Task, TaskState};
+use crate::time::{Span, Time};
+
+/// How long to wait before the replacement may start; `None` means the task is not replaced.
+pub(super) fn delay(state: &State, task: &Task, now: Time, node_lost: bool) -> Option<Span> {
+    let policy = state.version_of(task).task.restart;
+    if node_lost {
+        return Some(Span(0)); // nothing of the task's own making: it goes elsewhere at once
+    }
+    let wanted = match policy.condition {
+        RestartCondition::None => false,
+        RestartCondition::OnFailure => task.status.state != TaskState::Complete,
+        RestartCondition::Any => true,
+    };
+    (wanted && attempts_left(state, task.service, task.slot, &policy, now)).then_some(policy.delay)
+}
+
+fn attempts_left(
+    state: &State,
+    service: ServiceId,
+    slot: u64,
+    policy: &RestartPolicy,
+    now: Time,
+) -> bool {
+    if policy.max_attempts == 0 {
+        return true;
+    }
+    let Some(times) = state.restarts.get(&(service, slot)) else { return true };
+    let counted =
+        times.iter().filter(|at| policy.window.0 == 0 || now.since(**at) <= policy.window).count();
+    (counted as u64) < policy.max_attempts
+}

@@ -1,0 +1,108 @@
+//! How State changes by what happens to services.
+
+use std::sync::Arc;
+
+use crate::codec::Apart;
+use crate::event::Event;
+use crate::id::ObjectId;
+use crate::state::touched::Touched;
+use crate::state::{Record, State, VersionKey};
+
+use super::{Mode, Service, Version};
+
+pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+    let (at, position) = (state.at, record.position);
+    match record.event {
+        Event::ServiceCreated(event) => {
+            let spec = &event.spec;
+            let detached = match record.apart {
+                Apart::Present { commitment, value } if !value.env.is_empty() => {
+                    state.detached.insert(*commitment, Arc::new(value.clone()));
+                    Some(*commitment)
+                }
+                // Whether the erased part held values is not known any more; what it committed to is.
+                Apart::Redacted { commitment } => Some(*commitment),
+                Apart::Present { .. } | Apart::None => None,
+            };
+            let version =
+                Version { name: spec.name.clone(), task: spec.task.clone(), detached, tasks: 0 };
+            state.versions.insert((event.id, 1), Arc::new(version));
+            let before = state.index.service_names.insert(spec.name.clone(), event.id);
+            assert!(before.is_none(), "a service's name has one holder");
+            for attachment in &spec.task.networks {
+                state.index.network_services.insert((attachment.network, event.id));
+            }
+            let service = Service {
+                id: event.id,
+                spec: spec.clone(),
+                version: 1,
+                changed: position,
+                created: at,
+                updated: at,
+            };
+            state.services.insert(event.id, Arc::new(service));
+            touched.add(ObjectId::Service(event.id));
+        }
+        Event::ServiceScaled(event) => {
+            let service = state.services.get_mut(&event.id).expect("a scaled service exists");
+            let service = Arc::make_mut(service);
+            service.spec.mode = Mode::Replicated { replicas: event.replicas };
+            (service.changed, service.updated) = (position, at);
+            touched.add(ObjectId::Service(event.id));
+        }
+        Event::ServiceRemoved(event) => {
+            let service = state.services.remove(&event.id).expect("a removed service exists");
+            state.index.service_names.remove(&service.spec.name);
+            for attachment in &service.spec.task.networks {
+                state.index.network_services.remove(&(attachment.network, event.id));
+            }
+            let slots: Vec<_> = state
+                .restarts
+                .range((event.id, 0)..=(event.id, u64::MAX))
+                .map(|(k, _)| *k)
+                .collect();
+            for slot in slots {
+                state.restarts.remove(&slot);
+            }
+            for version in 1..=service.version {
+                forget_version_if_unused(state, (event.id, version));
+            }
+            touched.add(ObjectId::Service(event.id));
+        }
+        Event::ClusterCreated(_)
+        | Event::Checkpointed(_)
+        | Event::LevelRaised(_)
+        | Event::RecordRedacted(_)
+        | Event::RedactionConfirmed(_)
+        | Event::NodeJoined(_)
+        | Event::NodeDescribed(_)
+        | Event::NodeStateChanged(_)
+        | Event::NodeFenced(_)
+        | Event::NetworkCreated(_)
+        | Event::NetworkRemoved(_)
+        | Event::TaskCreated(_)
+        | Event::TaskAssigned(_)
+        | Event::TaskObstructed(_)
+        | Event::TaskStatusChanged(_)
+        | Event::TaskDesiredChanged(_)
+        | Event::TaskWithdrawn(_)
+        | Event::TaskGone(_)
+        | Event::TaskRemoved(_)
+        | Event::TaskExecStarted(_) => {
+            unreachable!("State::apply sends only events of services here")
+        }
+    }
+}
+
+/// A version is kept while its service is at it or a task carries it out.
+pub(crate) fn forget_version_if_unused(state: &mut State, key: VersionKey) {
+    let current = state.services.get(&key.0).is_some_and(|s| s.version == key.1);
+    let Some(version) = state.versions.get(&key) else { return };
+    if current || version.tasks > 0 {
+        return;
+    }
+    if let Some(commitment) = version.detached {
+        state.detached.remove(&commitment);
+    }
+    state.versions.remove(&key);
+}

@@ -1,0 +1,113 @@
+//! A fingerprint of State that costs what changed: a sum over one hash per object.
+//! Managers compare it at checkpoints; detached values and look-ups are not covered, commitments are.
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::id::ObjectId;
+use crate::record::{Hash, Position};
+
+use super::State;
+
+/// How digests are made today: blake3 over postcard per object, added lane by lane.
+pub const DIGEST_FORMAT: u16 = 1;
+
+type Lanes = [u64; 4];
+
+/// Leaf hashes as of the last checkpoint, and what changed since.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Digest {
+    leaves: OrdMap<ObjectId, Lanes>,
+    sum: Lanes,
+    dirty: OrdSet<ObjectId>,
+    dirty_cluster: bool,
+}
+
+impl Digest {
+    pub(crate) fn dirty(&mut self, object: ObjectId) {
+        self.dirty.insert(object);
+    }
+    pub(crate) fn dirty_cluster(&mut self) {
+        self.dirty_cluster = true;
+    }
+}
+
+fn lanes(hash: blake3::Hash) -> Lanes {
+    let mut out = [0; 4];
+    for (lane, bytes) in out.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+        *lane = u64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
+    }
+    out
+}
+
+fn leaf(object: ObjectId, value: &impl serde::Serialize) -> Lanes {
+    let bytes = postcard::to_stdvec(&(object, value)).expect("writing to memory does not fail");
+    lanes(blake3::hash(&bytes))
+}
+
+impl State {
+    fn leaf_of(&self, object: ObjectId) -> Option<Lanes> {
+        match object {
+            ObjectId::Cluster(_) => self.cluster.as_ref().map(|c| leaf(object, &**c)),
+            ObjectId::Node(id) => self.nodes.get(&id).map(|n| leaf(object, &**n)),
+            ObjectId::Network(id) => self.networks.get(&id).map(|n| leaf(object, &**n)),
+            ObjectId::Service(id) => self.services.get(&id).map(|s| {
+                let versions: Vec<_> = self
+                    .versions
+                    .range((id, 0)..=(id, u64::MAX))
+                    .map(|(_, v)| Arc::clone(v))
+                    .collect();
+                leaf(object, &(&**s, versions))
+            }),
+            ObjectId::Task(id) => self.tasks.get(&id).map(|t| leaf(object, &**t)),
+        }
+    }
+
+    /// Brings the leaves up to date and gives the fingerprint of this state.
+    pub fn digest(&mut self) -> Hash {
+        let mut dirty = std::mem::take(&mut self.digest.dirty);
+        if std::mem::take(&mut self.digest.dirty_cluster)
+            && let Some(cluster) = &self.cluster
+        {
+            dirty.insert(ObjectId::Cluster(cluster.id));
+        }
+        for object in dirty {
+            let new = self.leaf_of(object);
+            let old = match new {
+                Some(lanes) => self.digest.leaves.insert(object, lanes),
+                None => self.digest.leaves.remove(&object),
+            };
+            for n in 0..4 {
+                let sum = self.digest.sum[n].wrapping_sub(old.unwrap_or_default()[n]);
+                self.digest.sum[n] = sum.wrapping_add(new.unwrap_or_default()[n]);
+            }
+        }
+        let mut hasher = blake3::Hasher::new_derive_key("skein state digest v1");
+        hasher.update(&self.position.0.to_le_bytes());
+        hasher.update(&self.at.0.to_le_bytes());
+        hasher.update(&self.level.to_le_bytes());
+        hasher.update(&(self.digest.leaves.len() as u64).to_le_bytes());
+        for lane in self.digest.sum {
+            hasher.update(&lane.to_le_bytes());
+        }
+        Hash(*hasher.finalize().as_bytes())
+    }
+
+    /// Compares a checkpoint with this state; an unknown format is not judged.
+    pub(super) fn compare(&mut self, upto: Position, format: u16, digest: Hash, at: Position) {
+        if format == DIGEST_FORMAT && upto == self.position && self.digest() != digest {
+            self.diverged.get_or_insert(at);
+        }
+    }
+
+    /// Makes every leaf again, as after loading a snapshot.
+    pub(super) fn rehash(&mut self) {
+        let objects = (self.cluster.iter().map(|c| ObjectId::Cluster(c.id)))
+            .chain(self.nodes.keys().copied().map(ObjectId::Node))
+            .chain(self.networks.keys().copied().map(ObjectId::Network))
+            .chain(self.services.keys().copied().map(ObjectId::Service))
+            .chain(self.tasks.keys().copied().map(ObjectId::Task));
+        self.digest = Digest { dirty: objects.collect(), ..Digest::default() };
+    }
+}

@@ -1,0 +1,196 @@
+//! Look-ups derived from the nouns, kept up to date by `apply` and never stored.
+//! `TaskKeys` says in one place which look-ups a task belongs to; a change is the difference between two of them.
+
+use std::net::Ipv4Addr;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::id::{NetworkId, NodeId, ServiceId, TaskId};
+use crate::name::Name;
+use crate::task::spec::Resources;
+use crate::task::{Task, TaskLeg, TaskState};
+use crate::time::{Span, Time};
+use crate::unit::{Bytes, NanoCpus, Vni};
+
+/// A task leaves DNS this long before it is stopped, at most: then it is not waited for any longer.
+pub const WITHDRAW_GRACE: Span = Span::seconds(1);
+
+/// Whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// A task is to be started, or was waited for long enough.
+    Task(TaskId),
+    /// A node was waited for long enough.
+    Node(NodeId),
+}
+
+/// What a node carries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Tasks that hold resources.
+    pub tasks: u32,
+    /// What they reserved.
+    pub reserved: Resources,
+}
+
+/// All look-ups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Index {
+    /// Services by name.
+    pub service_names: OrdMap<Name, ServiceId>,
+    /// Networks by name.
+    pub network_names: OrdMap<Name, NetworkId>,
+    /// Which services join a network.
+    pub network_services: OrdSet<(NetworkId, ServiceId)>,
+    /// VNIs in use.
+    pub vnis: OrdSet<Vni>,
+    /// Who holds an address.
+    pub addresses: OrdMap<(NetworkId, Ipv4Addr), TaskId>,
+    /// Tasks of a service by slot.
+    pub by_service: OrdSet<(ServiceId, u64, TaskId)>,
+    /// Tasks on a node that are not gone from it.
+    pub by_node: OrdSet<(NodeId, TaskId)>,
+    /// What nodes carry.
+    pub loads: OrdMap<NodeId, Load>,
+    /// How many tasks of a service a node carries.
+    pub spread: OrdMap<(ServiceId, NodeId), u32>,
+    /// Tasks that wait for a node, in the order they came.
+    pub pending: OrdSet<TaskId>,
+    /// Tasks that wait to leave DNS.
+    pub stopping: OrdSet<TaskId>,
+    /// Deadlines in order; the first is when to wake.
+    pub deadlines: OrdSet<(Time, Due)>,
+}
+
+/// Which look-ups a task belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TaskKeys {
+    service: ServiceId,
+    slot: u64,
+    node: Option<NodeId>,
+    carried: Option<(NodeId, Resources)>,
+    legs: Vec<TaskLeg>,
+    pending: bool,
+    stopping: bool,
+    deadline: Option<Time>,
+}
+
+impl TaskKeys {
+    pub(crate) fn of(task: &Task, reservations: Resources) -> Self {
+        let ended = task.status.state.is_terminal();
+        let stopping = task.stopping_since.is_some() && !task.withdrawn && !ended && !task.gone;
+        let starts = task.start_at.filter(|_| task.desired == TaskState::Ready && !ended);
+        Self {
+            service: task.service,
+            slot: task.slot,
+            node: task.node.filter(|_| !task.gone),
+            carried: task.node.filter(|_| task.holds_resources()).map(|n| (n, reservations)),
+            legs: if task.gone { Vec::new() } else { task.legs.clone() },
+            pending: task.node.is_none() && task.desired <= TaskState::Running,
+            stopping,
+            deadline: if stopping {
+                task.stopping_since.map(|since| since.after(WITHDRAW_GRACE))
+            } else {
+                starts
+            },
+        }
+    }
+}
+
+impl Index {
+    /// Moves a task from its old look-ups to its new ones.
+    pub(crate) fn replace(&mut self, id: TaskId, before: &TaskKeys, after: &TaskKeys) {
+        if before.node != after.node {
+            before.node.map(|n| self.by_node.remove(&(n, id)));
+            after.node.map(|n| self.by_node.insert((n, id)));
+        }
+        if before.carried != after.carried {
+            self.unload(before);
+            self.load(after);
+        }
+        if before.legs != after.legs {
+            for leg in &before.legs {
+                self.addresses.remove(&(leg.network, leg.ip));
+            }
+            for leg in &after.legs {
+                let holder = self.addresses.insert((leg.network, leg.ip), id);
+                assert!(holder.is_none_or(|h| h == id), "an address has one holder");
+            }
+        }
+        if before.pending != after.pending {
+            if after.pending {
+                self.pending.insert(id)
+            } else {
+                self.pending.remove(&id)
+            };
+        }
+        if before.stopping != after.stopping {
+            if after.stopping {
+                self.stopping.insert(id)
+            } else {
+                self.stopping.remove(&id)
+            };
+        }
+        if before.deadline != after.deadline {
+            before.deadline.map(|at| self.deadlines.remove(&(at, Due::Task(id))));
+            after.deadline.map(|at| self.deadlines.insert((at, Due::Task(id))));
+        }
+    }
+
+    /// Adds a new task to its look-ups.
+    pub(crate) fn insert(&mut self, id: TaskId, keys: &TaskKeys) {
+        self.by_service.insert((keys.service, keys.slot, id));
+        self.replace(id, &TaskKeys::nowhere(keys), keys);
+    }
+
+    /// Takes a task out of all look-ups.
+    pub(crate) fn remove(&mut self, id: TaskId, keys: &TaskKeys) {
+        self.by_service.remove(&(keys.service, keys.slot, id));
+        self.replace(id, keys, &TaskKeys::nowhere(keys));
+    }
+
+    fn load(&mut self, keys: &TaskKeys) {
+        let Some((node, reserved)) = keys.carried else { return };
+        let load = self.loads.entry(node).or_default();
+        load.tasks += 1;
+        load.reserved = Resources {
+            cpus: NanoCpus(load.reserved.cpus.0.saturating_add(reserved.cpus.0)),
+            memory: Bytes(load.reserved.memory.0.saturating_add(reserved.memory.0)),
+        };
+        *self.spread.entry((keys.service, node)).or_default() += 1;
+    }
+
+    fn unload(&mut self, keys: &TaskKeys) {
+        let Some((node, reserved)) = keys.carried else { return };
+        let load = self.loads.entry(node).or_default();
+        load.tasks -= 1;
+        load.reserved = Resources {
+            cpus: NanoCpus(load.reserved.cpus.0 - reserved.cpus.0),
+            memory: Bytes(load.reserved.memory.0 - reserved.memory.0),
+        };
+        if load.tasks == 0 {
+            self.loads.remove(&node);
+        }
+        let spread = self.spread.entry((keys.service, node)).or_default();
+        *spread -= 1;
+        if *spread == 0 {
+            self.spread.remove(&(keys.service, node));
+        }
+    }
+}
+
+impl TaskKeys {
+    /// The keys of the same task when it is in no look-up.
+    fn nowhere(keys: &Self) -> Self {
+        Self {
+            service: keys.service,
+            slot: keys.slot,
+            node: None,
+            carried: None,
+            legs: Vec::new(),
+            pending: false,
+            stopping: false,
+            deadline: None,
+        }
+    }
+}

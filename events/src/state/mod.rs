@@ -1,0 +1,274 @@
+//! Everything the log says, folded: all nouns in persistent maps, so that a clone is a snapshot and costs nothing.
+//! `apply` is total: it never refuses, because what is committed has happened. What it finds odd it asserts.
+
+pub mod digest;
+pub mod index;
+pub mod snapshot;
+pub mod touched;
+
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::cluster::{self, Cluster};
+use crate::codec::{Apart, Batch, Entry};
+use crate::envelope::{Detached, Envelope};
+use crate::event::Event;
+use crate::id::{NetworkId, NodeId, ObjectId, RequestId, ServiceId, TaskId};
+use crate::network::{self, Network};
+use crate::node::{self, Node};
+use crate::record::{Hash, Position};
+use crate::service::{self, Service, Version};
+use crate::task::{self, Task};
+use crate::time::{Span, Time};
+
+use digest::Digest;
+use index::{Index, TaskKeys};
+use touched::Touched;
+
+/// Requests are remembered for so long, so that a repeated one is answered the same.
+pub const REQUEST_MEMORY: Span = Span::seconds(24 * 3600);
+/// … but never more than so many: about 10 MB.
+pub const REQUESTS_MAX: usize = 100_000;
+
+/// What a request led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Outcome {
+    /// Its first record.
+    pub first: Position,
+    /// Its last record.
+    pub last: Position,
+    /// When.
+    pub at: Time,
+}
+
+/// Which version of which service's spec.
+pub type VersionKey = (ServiceId, u64);
+
+/// The swarm as the log tells it at one position.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// The last record applied.
+    pub position: Position,
+    /// Its cluster time.
+    pub at: Time,
+    /// Its epoch.
+    pub epoch: u32,
+    /// The cluster's level.
+    pub level: u16,
+    /// The swarm; `None` before its first record.
+    pub cluster: Option<Arc<Cluster>>,
+    /// All nodes.
+    pub nodes: OrdMap<NodeId, Arc<Node>>,
+    /// All networks.
+    pub networks: OrdMap<NetworkId, Arc<Network>>,
+    /// All services.
+    pub services: OrdMap<ServiceId, Arc<Service>>,
+    /// All tasks that are not forgotten.
+    pub tasks: OrdMap<TaskId, Arc<Task>>,
+    /// What tasks run, kept as long as a task or its service needs it.
+    pub versions: OrdMap<VersionKey, Arc<Version>>,
+    /// When the tasks of a slot were restarted, newest last; only where the policy counts attempts.
+    pub restarts: OrdMap<(ServiceId, u64), Arc<Vec<Time>>>,
+    /// Detached values that are still needed, beside their commitments. Not covered by digests.
+    pub detached: OrdMap<Hash, Arc<Detached>>,
+    /// Answers given to requests.
+    pub requests: OrdMap<RequestId, Outcome>,
+    request_order: OrdSet<(Position, RequestId)>,
+    /// The last checkpoint record.
+    pub checkpoint: Position,
+    /// The first record after it.
+    pub unchecked_since: Option<Time>,
+    /// A checkpoint that did not match this state.
+    pub diverged: Option<Position>,
+    /// Derived look-ups.
+    pub index: Index,
+    digest: Digest,
+}
+
+/// One record on its way into State.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its position.
+    pub position: Position,
+    /// What it shares with its batch.
+    pub envelope: &'a Envelope,
+    /// The event.
+    pub event: &'a Event,
+    /// Its detachable part.
+    pub apart: &'a Apart,
+}
+
+impl Batch {
+    /// The batch's records, the first at `first`.
+    pub fn records(&self, first: Position) -> impl Iterator<Item = Record<'_>> {
+        let positions = (first.0..).map(Position);
+        self.entries.iter().zip(positions).map(|(Entry { event, apart }, position)| Record {
+            position,
+            envelope: &self.envelope,
+            event,
+            apart,
+        })
+    }
+}
+
+impl State {
+    /// Applies all records of a batch, then remembers its request.
+    pub fn apply_batch(&mut self, first: Position, batch: &Batch, touched: &mut Touched) {
+        for record in batch.records(first) {
+            self.apply(record, touched);
+        }
+        if let Some(request) = batch.envelope.request {
+            self.remember(request, Outcome { first, last: self.position, at: self.at });
+        }
+    }
+
+    /// Applies one record.
+    ///
+    /// # Panics
+    /// If the record is not the next one: the caller lost its place, and going on would corrupt every projection.
+    pub fn apply(&mut self, record: Record<'_>, touched: &mut Touched) {
+        assert_eq!(
+            record.position,
+            self.position.next(),
+            "records are applied in order, without gaps"
+        );
+        if let Event::Checkpointed(checkpoint) = record.event {
+            self.compare(checkpoint.upto, checkpoint.format, checkpoint.digest, record.position);
+        }
+        self.position = record.position;
+        self.at = self.at.max(record.envelope.at);
+        self.epoch = record.envelope.epoch;
+        if self.unchecked_since.is_none() {
+            self.unchecked_since = Some(self.at);
+        }
+        match record.event.subject() {
+            Some(object) => self.digest.dirty(object),
+            None => self.digest.dirty_cluster(),
+        }
+        match record.event {
+            Event::ClusterCreated(_)
+            | Event::Checkpointed(_)
+            | Event::LevelRaised(_)
+            | Event::RecordRedacted(_)
+            | Event::RedactionConfirmed(_) => cluster::fold::apply(self, record, touched),
+            Event::NodeJoined(_)
+            | Event::NodeDescribed(_)
+            | Event::NodeStateChanged(_)
+            | Event::NodeFenced(_) => node::fold::apply(self, record, touched),
+            Event::NetworkCreated(_) | Event::NetworkRemoved(_) => {
+                network::fold::apply(self, record, touched);
+            }
+            Event::ServiceCreated(_) | Event::ServiceScaled(_) | Event::ServiceRemoved(_) => {
+                service::fold::apply(self, record, touched);
+            }
+            Event::TaskCreated(_)
+            | Event::TaskAssigned(_)
+            | Event::TaskObstructed(_)
+            | Event::TaskStatusChanged(_)
+            | Event::TaskDesiredChanged(_)
+            | Event::TaskWithdrawn(_)
+            | Event::TaskGone(_)
+            | Event::TaskRemoved(_)
+            | Event::TaskExecStarted(_) => task::fold::apply(self, record, touched),
+        }
+    }
+
+    fn remember(&mut self, request: RequestId, outcome: Outcome) {
+        self.requests.insert(request, outcome);
+        self.request_order.insert((outcome.first, request));
+        while let Some(&(first, oldest)) = self.request_order.get_min() {
+            let expired =
+                self.requests.get(&oldest).is_none_or(|o| self.at.since(o.at) > REQUEST_MEMORY);
+            if !expired && self.requests.len() <= REQUESTS_MAX {
+                break;
+            }
+            self.requests.remove(&oldest);
+            self.request_order.remove(&(first, oldest));
+        }
+    }
+
+    /// What a task runs.
+    ///
+    /// # Panics
+    /// If the task is not of this state: a version outlives its tasks.
+    pub fn version_of(&self, task: &Task) -> &Arc<Version> {
+        self.versions.get(&(task.service, task.version)).expect("a version outlives its tasks")
+    }
+
+    /// A task's name as Swarm writes it: `web.1`.
+    pub fn task_name(&self, task: &Task) -> String {
+        format!("{}.{}", self.version_of(task).name, task.slot)
+    }
+
+    /// Tasks of a service, by slot, then by id.
+    pub fn tasks_of(&self, service: ServiceId) -> impl Iterator<Item = &Arc<Task>> {
+        let low = (service, 0, TaskId::from_random([0; 16]));
+        self.index
+            .by_service
+            .range(low..)
+            .take_while(move |(s, _, _)| *s == service)
+            .map(|(_, _, id)| self.tasks.get(id).expect("indexed tasks exist"))
+    }
+
+    /// Tasks of one slot.
+    pub fn tasks_of_slot(&self, service: ServiceId, slot: u64) -> impl Iterator<Item = &Arc<Task>> {
+        let low = (service, slot, TaskId::from_random([0; 16]));
+        self.index
+            .by_service
+            .range(low..)
+            .take_while(move |(s, n, _)| *s == service && *n == slot)
+            .map(|(_, _, id)| self.tasks.get(id).expect("indexed tasks exist"))
+    }
+
+    /// Tasks on a node that are not gone from it.
+    pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
+        let low = (node, TaskId::from_random([0; 16]));
+        self.index
+            .by_node
+            .range(low..)
+            .take_while(move |(n, _)| *n == node)
+            .map(|(_, id)| self.tasks.get(id).expect("indexed tasks exist"))
+    }
+
+    /// Whether a task's name leads to it.
+    pub fn is_named(&self, task: &Task) -> bool {
+        task.status.state == task::TaskState::Running
+            && task.desired == task::TaskState::Running
+            && task
+                .node
+                .and_then(|id| self.nodes.get(&id))
+                .is_some_and(|node| node.state != node::NodeState::Down)
+    }
+
+    /// Changes a task and every look-up that depends on it.
+    pub(crate) fn update_task(&mut self, id: TaskId, change: impl FnOnce(&mut Task)) -> &Arc<Task> {
+        let version = |s: &Self, t: &Task| Arc::clone(s.version_of(t));
+        let old = Arc::clone(self.tasks.get(&id).expect("events name tasks that exist"));
+        let reservations = version(self, &old).task.reservations;
+        let before = TaskKeys::of(&old, reservations);
+        drop(old);
+        let slot = self.tasks.get_mut(&id).expect("it was there a moment ago");
+        let task = Arc::make_mut(slot);
+        change(task);
+        let after = TaskKeys::of(task, reservations);
+        self.index.replace(id, &before, &after);
+        self.tasks.get(&id).expect("it was there a moment ago")
+    }
+
+    /// An object changed that is not its record's subject: its leaf is made again too.
+    pub(crate) fn mark_dirty(&mut self, object: ObjectId) {
+        self.digest.dirty(object);
+    }
+
+    /// The object's current name for people, if it has one.
+    pub fn name_of(&self, object: ObjectId) -> Option<String> {
+        match object {
+            ObjectId::Cluster(_) => Some("swarm".to_owned()),
+            ObjectId::Node(id) => self.nodes.get(&id).map(|n| n.description.hostname.clone()),
+            ObjectId::Network(id) => self.networks.get(&id).map(|n| n.spec.name.to_string()),
+            ObjectId::Service(id) => self.services.get(&id).map(|s| s.spec.name.to_string()),
+            ObjectId::Task(id) => self.tasks.get(&id).map(|t| self.task_name(t)),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A whole State as bytes: nouns only; look-ups and leaf hashes are made again when it is read.
+//! A cache, never a source of truth: it may be thrown away, and the fold of the log gives the same.
+
+use std::sync::Arc;
+
+use crate::cluster::Cluster;
+use crate::envelope::Detached;
+use crate::id::{RequestId, ServiceId};
+use crate::network::Network;
+use crate::node::Node;
+use crate::record::{Hash, Malformed, Position};
+use crate::service::{Service, Version};
+use crate::task::Task;
+use crate::time::Time;
+
+use super::index::TaskKeys;
+use super::{Outcome, State, VersionKey};
+
+/// First bytes of a snapshot: what it is and in which format.
+const MAGIC: &[u8; 8] = b"SKSNAP\x00\x01";
+
+type Restarts = ((ServiceId, u64), Arc<Vec<Time>>);
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Nouns {
+    position: Position,
+    at: Time,
+    epoch: u32,
+    level: u16,
+    checkpoint: Position,
+    unchecked_since: Option<Time>,
+    diverged: Option<Position>,
+    cluster: Option<Arc<Cluster>>,
+    nodes: Vec<Arc<Node>>,
+    networks: Vec<Arc<Network>>,
+    services: Vec<Arc<Service>>,
+    tasks: Vec<Arc<Task>>,
+    versions: Vec<(VersionKey, Arc<Version>)>,
+    restarts: Vec<Restarts>,
+    detached: Vec<(Hash, Arc<Detached>)>,
+    requests: Vec<(RequestId, Outcome)>,
+}
+
+impl State {
+    /// This state as bytes.
+    pub fn to_snapshot(&self) -> Vec<u8> {
+        let nouns = Nouns {
+            position: self.position,
+            at: self.at,
+            epoch: self.epoch,
+            level: self.level,
+            checkpoint: self.checkpoint,
+            unchecked_since: self.unchecked_since,
+            diverged: self.diverged,
+            cluster: self.cluster.clone(),
+            nodes: self.nodes.values().cloned().collect(),
+            networks: self.networks.values().cloned().collect(),
+            services: self.services.values().cloned().collect(),
+            tasks: self.tasks.values().cloned().collect(),
+            versions: self.versions.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
+            restarts: self.restarts.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
+            detached: self.detached.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
+            requests: self.requests.iter().map(|(k, v)| (*k, *v)).collect(),
+        };
+        let out = MAGIC.to_vec();
+        postcard::to_extend(&nouns, out).expect("writing to memory does not fail")
+    }
+
+    /// The state in a snapshot whose hash was checked.
+    pub fn from_snapshot(bytes: &[u8]) -> Result<Self, Malformed> {
+        let body = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Malformed::Magic)?;
+        let nouns: Nouns =
+            postcard::from_bytes(body).map_err(|e| Malformed::Content(e.to_string()))?;
+        let mut state = Self {
+            position: nouns.position,
+            at: nouns.at,
+            epoch: nouns.epoch,
+            level: nouns.level,
+            checkpoint: nouns.checkpoint,
+            unchecked_since: nouns.unchecked_since,
+            diverged: nouns.diverged,
+            cluster: nouns.cluster,
+            nodes: nouns.nodes.into_iter().map(|n| (n.id, n)).collect(),
+            networks: nouns.networks.into_iter().map(|n| (n.id, n)).collect(),
+            services: nouns.services.into_iter().map(|s| (s.id, s)).collect(),
+            tasks: nouns.tasks.into_iter().map(|t| (t.id, t)).collect(),
+            versions: nouns.versions.into_iter().collect(),
+            restarts: nouns.restarts.into_iter().collect(),
+            detached: nouns.detached.into_iter().collect(),
+            request_order: nouns.requests.iter().map(|(id, o)| (o.first, *id)).collect(),
+            requests: nouns.requests.into_iter().collect(),
+            ..Self::default()
+        };
+        state.reindex();
+        state.rehash();
+        Ok(state)
+    }
+
+    /// Makes all look-ups again from the nouns; what `apply` keeps must equal it.
+    pub fn reindex(&mut self) {
+        let mut index = super::Index::default();
+        for network in self.networks.values() {
+            index.network_names.insert(network.spec.name.clone(), network.id);
+            index.vnis.insert(network.vni);
+        }
+        for service in self.services.values() {
+            index.service_names.insert(service.spec.name.clone(), service.id);
+            for attachment in &service.spec.task.networks {
+                index.network_services.insert((attachment.network, service.id));
+            }
+        }
+        for node in self.nodes.values() {
+            if let Some(deadline) = self.node_deadline(node) {
+                index.deadlines.insert((deadline, super::index::Due::Node(node.id)));
+            }
+        }
+        for task in self.tasks.values() {
+            let reservations = self.version_of(task).task.reservations;
+            index.insert(task.id, &TaskKeys::of(task, reservations));
+        }
+        self.index = index;
+    }
+}

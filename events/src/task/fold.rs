@@ -1,0 +1,164 @@
+//! How State changes by what happens to tasks.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::id::ObjectId;
+use crate::state::index::TaskKeys;
+use crate::state::touched::Touched;
+use crate::state::{Record, State};
+
+use super::event::TaskCreated;
+use super::{Task, TaskState, TaskStatus};
+
+/// At most so many restarts of a slot are remembered; a policy cannot count further.
+const RESTARTS_MAX: usize = 1_000;
+
+pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+    let (at, position) = (state.at, record.position);
+    match record.event {
+        Event::TaskCreated(event) => create(state, event, record, touched),
+        Event::TaskAssigned(event) => {
+            for leg in &event.legs {
+                let network = state.networks.get_mut(&leg.network).expect("a leg's network exists");
+                let host = u64::from(leg.ip.to_bits() - network.subnet.base().to_bits());
+                Arc::make_mut(network).next_host = host + 1;
+            }
+            change(state, event.id, touched, |task| {
+                task.node = Some(event.node);
+                task.legs.clone_from(&event.legs);
+                task.obstacle = None;
+                task.status = TaskStatus::new(TaskState::Assigned, "assigned to a node");
+                task.status_at = at;
+                (task.updated, task.last) = (at, position);
+            });
+            touched.add(ObjectId::Node(event.node));
+        }
+        Event::TaskObstructed(event) => change(state, event.id, touched, |task| {
+            task.obstacle = Some(event.obstacle.clone());
+            (task.updated, task.last) = (at, position);
+        }),
+        Event::TaskStatusChanged(event) => change(state, event.id, touched, |task| {
+            task.status = event.status.clone();
+            task.status_at = at;
+            (task.updated, task.last) = (at, position);
+        }),
+        Event::TaskDesiredChanged(event) => {
+            let named = state.tasks.get(&event.id).is_some_and(|t| state.is_named(t));
+            change(state, event.id, touched, |task| {
+                let ends = task.desired <= TaskState::Running && event.desired > TaskState::Running;
+                task.desired = event.desired;
+                if ends {
+                    task.stopping_since = Some(at);
+                    task.unnamed_from = Some(position);
+                    task.withdrawn = !named;
+                }
+                (task.updated, task.last) = (at, position);
+            });
+        }
+        Event::TaskWithdrawn(event) => change(state, event.id, touched, |task| {
+            task.withdrawn = true;
+            (task.updated, task.last) = (at, position);
+        }),
+        Event::TaskGone(event) => {
+            change(state, event.id, touched, |task| {
+                task.gone = true;
+                (task.updated, task.last) = (at, position);
+            });
+            touch_networks(state, event.id, touched);
+        }
+        Event::TaskRemoved(event) => {
+            touch_networks(state, event.id, touched);
+            remove(state, event.id, touched);
+        }
+        Event::TaskExecStarted(event) => change(state, event.id, touched, |task| {
+            (task.updated, task.last) = (at, position);
+        }),
+        Event::ClusterCreated(_)
+        | Event::Checkpointed(_)
+        | Event::LevelRaised(_)
+        | Event::RecordRedacted(_)
+        | Event::RedactionConfirmed(_)
+        | Event::NodeJoined(_)
+        | Event::NodeDescribed(_)
+        | Event::NodeStateChanged(_)
+        | Event::NodeFenced(_)
+        | Event::NetworkCreated(_)
+        | Event::NetworkRemoved(_)
+        | Event::ServiceCreated(_)
+        | Event::ServiceScaled(_)
+        | Event::ServiceRemoved(_) => unreachable!("State::apply sends only events of tasks here"),
+    }
+}
+
+fn change(
+    state: &mut State,
+    id: crate::id::TaskId,
+    touched: &mut Touched,
+    change: impl FnOnce(&mut Task),
+) {
+    let task = state.update_task(id, change);
+    touched.add(ObjectId::Task(id));
+    touched.add(ObjectId::Service(task.service));
+}
+
+/// Addresses came free: tasks that wait for one on these networks are looked at again.
+fn touch_networks(state: &State, id: crate::id::TaskId, touched: &mut Touched) {
+    for leg in state.tasks.get(&id).iter().flat_map(|t| &t.legs) {
+        touched.add(ObjectId::Network(leg.network));
+    }
+}
+
+fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &mut Touched) {
+    let at = state.at;
+    let task = Task {
+        id: event.id,
+        service: event.service,
+        version: event.version,
+        slot: event.slot,
+        desired: event.desired,
+        start_at: event.start_at,
+        replaces: event.replaces,
+        node: None,
+        legs: Vec::new(),
+        status: TaskStatus::new(TaskState::Pending, "pending task scheduling"),
+        status_at: at,
+        obstacle: None,
+        withdrawn: false,
+        stopping_since: None,
+        unnamed_from: None,
+        gone: false,
+        created: at,
+        updated: at,
+        born: record.position,
+        last: record.position,
+    };
+    let key = (event.service, event.version);
+    let version = Arc::make_mut(state.versions.get_mut(&key).expect("a task's version exists"));
+    version.tasks += 1;
+    let (reservations, restart) = (version.task.reservations, version.task.restart);
+    if event.replaces.is_some() && restart.max_attempts > 0 {
+        let times = Arc::make_mut(state.restarts.entry((event.service, event.slot)).or_default());
+        times.push(at);
+        if times.len() > RESTARTS_MAX {
+            times.remove(0);
+        }
+    }
+    state.index.insert(event.id, &TaskKeys::of(&task, reservations));
+    state.tasks.insert(event.id, Arc::new(task));
+    touched.add(ObjectId::Task(event.id));
+    touched.add(ObjectId::Service(event.service));
+}
+
+fn remove(state: &mut State, id: crate::id::TaskId, touched: &mut Touched) {
+    let task = state.tasks.get(&id).map(Arc::clone).expect("a removed task exists");
+    let reservations = state.version_of(&task).task.reservations;
+    state.index.remove(id, &TaskKeys::of(&task, reservations));
+    state.tasks.remove(&id);
+    let key = (task.service, task.version);
+    let version = Arc::make_mut(state.versions.get_mut(&key).expect("a task's version exists"));
+    version.tasks -= 1;
+    crate::service::fold::forget_version_if_unused(state, key);
+    touched.add(ObjectId::Task(id));
+    touched.add(ObjectId::Service(task.service));
+}

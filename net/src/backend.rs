@@ -1,0 +1,308 @@
+//! What the API needs of the rest of Skein: submit a command, read a state, read the log, touch this machine.
+//! Defined here and implemented by the actors, so that the API needs no arrow back.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+use skein_events::codec::Batch;
+use skein_events::command::Command;
+use skein_events::envelope::Who;
+use skein_events::id::{NodeId, RequestId, TaskId};
+use skein_events::record::{Hash, Position};
+use skein_events::refusal::Refusal;
+use skein_events::state::State;
+use skein_events::time::{Span, Time};
+
+/// Who asks, and what they say about it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Identity, by the kernel's word.
+    pub who: Who,
+    /// The client program, from `User-Agent`.
+    pub client: String,
+    /// Why, from `Skein-Reason`.
+    pub reason: Option<String>,
+    /// So that a repeated request has one effect, from `Skein-Request-Id`.
+    pub request: Option<RequestId>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Failure {
+    /// The request was refused; nothing changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It cannot be carried out at present; nothing changed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It may or may not have happened: ask again with the same request id.
+    #[error(
+        "the outcome is not known: repeat the request with the same Skein-Request-Id to learn it"
+    )]
+    Unknown,
+    /// What was asked for is not in this history.
+    #[error("{message}")]
+    Gone {
+        /// Why.
+        message: String,
+        /// The last position both histories share, as a cursor.
+        ancestor: Option<String>,
+    },
+    /// Something is broken here.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// An accepted command.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// Its first record.
+    pub first: Position,
+    /// Its last record.
+    pub last: Position,
+    /// The records themselves.
+    pub batch: Arc<Batch>,
+    /// A state in which they are applied.
+    pub state: Arc<State>,
+}
+
+/// A moment of the past, as users name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// After this record: `@8123`.
+    Position(Position),
+    /// So long ago: `-10m`.
+    Ago(Span),
+    /// By the wall clock: RFC 3339.
+    Wall(Time),
+}
+
+/// A batch as it stands in the log.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// Its first record's position.
+    pub first: Position,
+    /// The chain's hash after it.
+    pub h: Hash,
+    /// The records.
+    pub batch: Arc<Batch>,
+}
+
+/// The end of the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The last committed and applied record.
+    pub position: Position,
+    /// Epoch of the history.
+    pub epoch: u32,
+}
+
+/// One step of an answer to "why".
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct WhyStep {
+    /// The record.
+    pub position: Position,
+    /// Its time.
+    pub time: Time,
+    /// What happened, in one sentence.
+    pub text: String,
+    /// Who did it.
+    pub who: Who,
+    /// Why, in the user's words.
+    pub reason: Option<String>,
+    /// What was looked at: the scheduler's verdicts, an exit code.
+    pub details: Vec<String>,
+}
+
+/// The answer to "why": newest first, down to the user's command.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Why {
+    /// The object: `task/5uwx…`.
+    pub object: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// The steps.
+    pub chain: Vec<WhyStep>,
+}
+
+/// What a check of the whole log found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Verification {
+    /// Records read.
+    pub records: u64,
+    /// Consensus entries read.
+    pub entries: u64,
+    /// The chain's last hash.
+    pub head: String,
+    /// Whether everything is as it was written.
+    pub ok: bool,
+    /// The first bad record.
+    pub first_bad: Option<BadRecord>,
+    /// Checkpoints compared with the state replayed to them.
+    pub checkpoints: u64,
+    /// Records whose detachable part was erased.
+    pub redacted: Vec<Position>,
+}
+
+/// A record that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct BadRecord {
+    /// Its position, or the first of its batch.
+    pub position: Position,
+    /// Its consensus index.
+    pub index: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What `swarm init` is given.
+#[derive(Clone, Debug)]
+pub struct InitSwarm {
+    /// Where peers reach this machine; found when there is one choice.
+    pub advertise: Option<String>,
+    /// Where cluster management listens.
+    pub listen: String,
+    /// UDP port of VXLAN; 0 means 4789.
+    pub data_path_port: u32,
+    /// Blocks for networks; empty means 10.0.0.0/8.
+    pub pool: Vec<String>,
+    /// Prefix length of a network's block; 0 means 24.
+    pub pool_prefix: u32,
+    /// How many ended tasks a slot keeps; `None` means 5.
+    pub task_history: Option<u64>,
+}
+
+/// Join tokens in Swarm's form.
+#[derive(Clone, Debug)]
+pub struct JoinTokens {
+    /// For workers.
+    pub worker: String,
+    /// For managers.
+    pub manager: String,
+}
+
+/// This machine.
+#[derive(Clone, Debug)]
+pub struct Local {
+    /// Its node, when it is in a swarm.
+    pub node: Option<NodeId>,
+    /// Where peers reach it, when it is in a swarm.
+    pub address: Option<Ipv4Addr>,
+    /// Host name.
+    pub hostname: String,
+    /// Processors.
+    pub cpus: u64,
+    /// Memory in bytes.
+    pub memory: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// Data root.
+    pub data_root: String,
+    /// A stable id of this daemon.
+    pub id: String,
+}
+
+/// One image on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageSummary {
+    /// `sha256:…` of its configuration.
+    pub id: String,
+    /// Names, e.g. `busybox:latest`.
+    pub names: Vec<String>,
+    /// Bytes unpacked.
+    pub size: u64,
+    /// When it was made, RFC 3339, if it says so.
+    pub created: Option<String>,
+    /// Labels, sorted.
+    pub labels: Vec<(String, String)>,
+}
+
+/// A command to run in a task's container on this machine.
+#[derive(Clone, Debug)]
+pub struct ExecRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Command and arguments.
+    pub args: Vec<String>,
+    /// Further environment.
+    pub env: Vec<String>,
+    /// `user[:group]`.
+    pub user: Option<String>,
+    /// Working directory.
+    pub dir: Option<String>,
+    /// Whether the client will send input.
+    pub stdin: bool,
+}
+
+/// A running command.
+pub struct ExecSession {
+    /// Its input, when asked for.
+    pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
+    /// Its output.
+    pub stdout: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its error output.
+    pub stderr: Box<dyn AsyncRead + Send + Unpin>,
+    /// Its process id on this machine.
+    pub pid: u32,
+    /// Its exit code.
+    pub exit: BoxFuture<'static, i32>,
+}
+
+/// A stream of bytes from a client.
+pub type Upload = Box<dyn AsyncRead + Send + Unpin>;
+
+/// The rest of Skein, as the API sees it.
+pub trait Backend: Send + Sync + 'static {
+    /// The leader's state; refused when there is no swarm here.
+    fn state(&self) -> Result<Arc<State>, Failure>;
+    /// The state as it was.
+    fn at(&self, moment: Moment) -> BoxFuture<'_, Result<Arc<State>, Failure>>;
+    /// Decides and commits a command.
+    fn submit(&self, caller: Caller, command: Command)
+    -> BoxFuture<'_, Result<Committed, Failure>>;
+    /// Batches from the one that holds `from` on, at most `limit` records or so; empty at the end.
+    fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>>;
+    /// The chain's hash after the batch that holds this record.
+    fn hash_at(&self, position: Position) -> BoxFuture<'_, Result<Option<Hash>, Failure>>;
+    /// The end of the log, and news of it.
+    fn head(&self) -> Result<watch::Receiver<Head>, Failure>;
+    /// Why an object is as it is, at the newest state or at a moment.
+    fn why(&self, object: String, at: Option<Moment>) -> BoxFuture<'_, Result<Why, Failure>>;
+    /// Checks every record.
+    fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>>;
+    /// Erases the detachable part of a record.
+    fn redact(
+        &self,
+        caller: Caller,
+        position: Position,
+    ) -> BoxFuture<'_, Result<Committed, Failure>>;
+    /// Makes a swarm of this machine.
+    fn init_swarm(&self, caller: Caller, init: InitSwarm)
+    -> BoxFuture<'_, Result<NodeId, Failure>>;
+    /// Leaves the swarm; erases its state here.
+    fn leave_swarm(&self, caller: Caller, force: bool) -> BoxFuture<'_, Result<(), Failure>>;
+    /// The join tokens.
+    fn join_tokens(&self) -> Result<JoinTokens, Failure>;
+    /// This machine.
+    fn local(&self) -> Local;
+    /// The wall clock, for display.
+    fn wall(&self) -> Time;
+    /// Reads a docker-archive; gives the names it held.
+    fn load_image(
+        &self,
+        caller: Caller,
+        archive: Upload,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>>;
+    /// Images on this machine.
+    fn images(&self) -> BoxFuture<'_, Result<Vec<ImageSummary>, Failure>>;
+    /// Runs a command in a container on this machine.
+    fn exec(
+        &self,
+        caller: Caller,
+        request: ExecRequest,
+    ) -> BoxFuture<'_, Result<ExecSession, Failure>>;
+}
