@@ -1,3 +1,4 @@
 //! The wires: how Skein speaks to clients, nodes and the kernel. No decisions are made here.
 
 pub mod backend;
+pub mod session;

@@ -45,8 +45,37 @@ pub struct Plan {
     pub more: bool,
 }
 
+/// One kind of noun; each has its own planners, so that its actor wakes for what is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Checkpoints.
+    Cluster,
+    /// Liveness.
+    Node,
+    /// Tasks that wait for an address.
+    Network,
+    /// Enough tasks, and not too many.
+    Service,
+    /// Placement, leaving, forgetting.
+    Task,
+}
+
+/// Every part, in the order in which a whole plan is made.
+pub const PARTS: [Part; 5] = [Part::Node, Part::Service, Part::Network, Part::Task, Part::Cluster];
+
 /// Plans all that was touched.
 pub fn plan(state: &State, touched: &Touched, now: Time) -> Plan {
+    let mut plan = Plan { wake_at: wake_at(state), ..Plan::default() };
+    for part in PARTS {
+        let one = plan_part(part, state, touched, now);
+        plan.proposals.extend(one.proposals);
+        plan.more |= one.more;
+    }
+    plan
+}
+
+/// Plans what was touched, one part of it.
+pub fn plan_part(part: Part, state: &State, touched: &Touched, now: Time) -> Plan {
     let mut plan = Plan { wake_at: wake_at(state), ..Plan::default() };
     if state.cluster.is_none() {
         return plan;
@@ -61,12 +90,17 @@ pub fn plan(state: &State, touched: &Touched, now: Time) -> Plan {
             Due::Node(id) => touched.add(ObjectId::Node(id)),
         }
     }
-    liveness::plan(state, &touched, now, &mut plan);
-    replicated::plan(state, &touched, now, &mut plan);
-    withdraw::plan(state, &touched, now, &mut plan);
-    schedule::plan(state, &touched, &mut plan);
-    reap::plan(state, &touched, &mut plan);
-    checkpoint::plan(state, now, &mut plan);
+    match part {
+        Part::Cluster => checkpoint::plan(state, now, &mut plan),
+        Part::Node => liveness::plan(state, &touched, now, &mut plan),
+        Part::Network => schedule::plan_waiting(state, &touched, &mut plan),
+        Part::Service => replicated::plan(state, &touched, now, &mut plan),
+        Part::Task => {
+            withdraw::plan(state, &touched, now, &mut plan);
+            schedule::plan(state, &touched, &mut plan);
+            reap::plan(state, &touched, &mut plan);
+        }
+    }
     plan
 }
 

@@ -6,12 +6,12 @@ pub mod explain;
 pub mod filter;
 pub mod spread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::command::{Command, Placement};
 use crate::envelope::Planner;
-use crate::id::{ObjectId, ServiceId, TaskId};
+use crate::id::{NetworkId, ObjectId, ServiceId, TaskId};
 use crate::record::Position;
 use crate::state::State;
 use crate::state::touched::Touched;
@@ -19,32 +19,11 @@ use crate::task::Task;
 
 use super::{Plan, Proposal, TASKS_PER_PLAN};
 
+/// Plans tasks that became pending, and every pending one when there is news of a node.
 pub(super) fn plan(state: &State, touched: &Touched, plan: &mut Plan) {
-    let mut groups: BTreeMap<(ServiceId, u64), Vec<&Arc<Task>>> = BTreeMap::new();
-    for task in candidates(state, touched, plan) {
-        groups.entry((task.service, task.version)).or_default().push(task);
-    }
-    let mut ledger = spread::Ledger::default();
-    for tasks in groups.into_values() {
-        plan.proposals.extend(place(state, &tasks, &mut ledger));
-    }
-}
-
-/// Pending tasks to look at. News of nodes or networks may help any pending task.
-fn candidates<'a>(state: &'a State, touched: &Touched, plan: &mut Plan) -> Vec<&'a Arc<Task>> {
     let find = |id: &TaskId| state.tasks.get(id);
-    let all = match touched {
-        Touched::Everything => true,
-        Touched::Objects(objects) => objects.iter().any(|o| match o {
-            ObjectId::Node(_) | ObjectId::Network(_) => true,
-            // A task that ended or went leaves room behind.
-            ObjectId::Task(id) => find(id).is_none_or(|t| t.status.state.is_terminal()),
-            ObjectId::Cluster(_) | ObjectId::Service(_) => false,
-        }),
-        Touched::Ignored => false,
-    };
-    let mut tasks: Vec<_> = match touched {
-        Touched::Objects(objects) if !all => objects
+    let tasks = match touched {
+        Touched::Objects(objects) if !makes_room(state, objects) => objects
             .iter()
             .filter_map(|o| if let ObjectId::Task(id) = o { Some(id) } else { None })
             .filter(|id| state.index.pending.contains(*id))
@@ -55,10 +34,48 @@ fn candidates<'a>(state: &'a State, touched: &Touched, plan: &mut Plan) -> Vec<&
         }
         Touched::Ignored => Vec::new(),
     };
+    plan_tasks(state, tasks, plan);
+}
+
+/// Plans tasks that wait for an address on a network where one came free.
+pub(super) fn plan_waiting(state: &State, touched: &Touched, plan: &mut Plan) {
+    let Touched::Objects(objects) = touched else { return };
+    let networks: Vec<NetworkId> = objects
+        .iter()
+        .filter_map(|o| if let ObjectId::Network(id) = o { Some(*id) } else { None })
+        .collect();
+    if networks.is_empty() {
+        return;
+    }
+    let waits = |task: &&Arc<Task>| {
+        let joins = &state.version_of(task).task.networks;
+        task.obstacle.is_some() && joins.iter().any(|a| networks.contains(&a.network))
+    };
+    let pending = state.index.pending.iter().filter_map(|id| state.tasks.get(id));
+    plan_tasks(state, pending.filter(waits).collect(), plan);
+}
+
+/// Whether the news may help any pending task: a node changed, or a task left room behind.
+fn makes_room(state: &State, objects: &BTreeSet<ObjectId>) -> bool {
+    objects.iter().any(|o| match o {
+        ObjectId::Node(_) => true,
+        ObjectId::Task(id) => state.tasks.get(id).is_none_or(|t| t.status.state.is_terminal()),
+        ObjectId::Network(_) | ObjectId::Cluster(_) | ObjectId::Service(_) => false,
+    })
+}
+
+fn plan_tasks(state: &State, mut tasks: Vec<&Arc<Task>>, plan: &mut Plan) {
     tasks.sort_by_key(|t| t.born);
     plan.more |= tasks.len() > TASKS_PER_PLAN;
     tasks.truncate(TASKS_PER_PLAN);
-    tasks
+    let mut groups: BTreeMap<(ServiceId, u64), Vec<&Arc<Task>>> = BTreeMap::new();
+    for task in tasks {
+        groups.entry((task.service, task.version)).or_default().push(task);
+    }
+    let mut ledger = spread::Ledger::default();
+    for tasks in groups.into_values() {
+        plan.proposals.extend(place(state, &tasks, &mut ledger));
+    }
 }
 
 /// Places tasks of one spec: one look at the nodes serves them all.
