@@ -1,1 +1,96 @@
-//! Placeholder.
+//! The `skein` command line: one folder per noun, one file per sub-command, each holding its own options and help.
+//! It only asks and shows: every answer comes from the daemon's HTTP API, where Docker has a route from Docker's own.
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+mod client;
+pub mod daemon;
+mod exec;
+mod failure;
+mod image;
+mod log;
+mod network;
+mod node;
+mod parse;
+mod screen;
+mod service;
+mod session;
+mod shim;
+mod swarm;
+mod tail;
+mod verify;
+mod why;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+use crate::failure::Failure;
+use crate::screen::Screen;
+use crate::session::Session;
+
+/// Exit code of a command line that could not be understood, as Docker's.
+const USAGE: i32 = 125;
+/// Exit code after SIGINT, as a shell would report it.
+const INTERRUPTED: i32 = 130;
+
+/// Runs one command line, program name first, on this process's standard streams; returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
+    let mut screen = Screen::standard();
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error, &mut screen),
+    };
+    let outcome = match arguments.command {
+        Command::Daemon(daemon) => {
+            crate::daemon::run(daemon.at(&arguments.host)).map_err(Failure::Daemon)
+        }
+        Command::Shim(shim) => crate::shim::run(shim),
+        command => {
+            let session = Session::new(&arguments.host, screen);
+            return ask(command, session);
+        }
+    };
+    finish(outcome, &mut screen)
+}
+
+/// Runs a command that talks to the daemon, until it ends or the user presses Ctrl-C.
+fn ask(command: Command, mut session: Session) -> i32 {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return finish(Err(Failure::Io(error)), &mut session.screen),
+    };
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = Box::pin(command.run(&mut session)) => outcome,
+            signal = tokio::signal::ctrl_c() => signal.map_err(Failure::Io).and(Err(Failure::Exit(INTERRUPTED))),
+        }
+    });
+    runtime.shutdown_background(); // a read of standard input may never return
+    finish(outcome, &mut session.screen)
+}
+
+fn usage(error: &clap::Error, screen: &mut Screen) -> i32 {
+    let text = error.render();
+    if error.use_stderr() {
+        let _ = screen.error_text(&text);
+        USAGE
+    } else {
+        let _ = screen.text(&text);
+        0
+    }
+}
+
+/// Says what went wrong on standard error; returns the exit code.
+fn finish(outcome: Result<(), Failure>, screen: &mut Screen) -> i32 {
+    let Err(failure) = outcome else { return 0 };
+    if let Some(text) = failure.say() {
+        let _ = screen.note(text); // nowhere left to report that standard error is gone
+    }
+    failure.exit_code()
+}

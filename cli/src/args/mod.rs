@@ -1,0 +1,80 @@
+//! The grammar of the command line: the root, what every command shares, and which file runs what.
+//! Options of one command stand in that command's file.
+
+mod daemon;
+mod shared;
+
+use clap::{Parser, Subcommand};
+
+pub use daemon::{DaemonArgs, LogFormat};
+pub(crate) use shared::{At, Because, Format, Host, Listing, Moment};
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// A swarm of container hosts whose only truth is its log of events
+#[derive(Debug, Parser)]
+#[command(name = "skein", version, max_term_width = 110)]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Daemon to talk to
+    #[arg(
+        short = 'H',
+        long,
+        global = true,
+        env = "SKEIN_HOST",
+        hide_env_values = true,
+        value_name = "unix://PATH",
+        default_value = Host::DEFAULT
+    )]
+    pub(crate) host: Host,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Every command; the order is the order of the help.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Daemon(DaemonArgs),
+    /// Make, join and leave a swarm
+    #[command(subcommand)]
+    Swarm(crate::swarm::Swarm),
+    /// Look at the members of the swarm
+    #[command(subcommand)]
+    Node(crate::node::Node),
+    /// Manage networks
+    #[command(subcommand)]
+    Network(crate::network::Network),
+    /// Manage this node's images
+    #[command(subcommand)]
+    Image(crate::image::Image),
+    /// Manage services
+    #[command(subcommand)]
+    Service(crate::service::Service),
+    Exec(crate::exec::Exec),
+    Log(crate::log::Log),
+    Tail(crate::tail::Tail),
+    Why(crate::why::Why),
+    Verify(crate::verify::Verify),
+    #[command(hide = true)]
+    Shim(crate::shim::Shim),
+}
+
+impl Command {
+    /// Runs a command that needs the daemon.
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Swarm(swarm) => swarm.run(session).await,
+            Self::Node(node) => node.run(session).await,
+            Self::Network(network) => network.run(session).await,
+            Self::Image(image) => image.run(session).await,
+            Self::Service(service) => service.run(session).await,
+            Self::Exec(exec) => exec.run(session).await,
+            Self::Log(log) => log.run(session).await,
+            Self::Tail(tail) => tail.run(session).await,
+            Self::Why(why) => why.run(session).await,
+            Self::Verify(verify) => verify.run(session).await,
+            Self::Daemon(_) | Self::Shim(_) => unreachable!("run() starts these without a session"),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Options that many commands have: where the daemon is, as of when, why, and how lists are shown.
+//! One definition each, so that they mean and read the same everywhere.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Address of a daemon: `unix://` and an absolute path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host(PathBuf);
+
+impl Host {
+    /// Where a daemon listens when nothing else is said.
+    pub(crate) const DEFAULT: &str = "unix:///run/skein/skein.sock";
+
+    /// The socket's path.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_prefix("unix://").map(Path::new) {
+            Some(path) if path.is_absolute() => Ok(Self(path.to_owned())),
+            _ => {
+                Err("a host is unix:// and an absolute path, like unix:///run/skein/skein.sock"
+                    .into())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unix://{}", self.0.display())
+    }
+}
+
+/// A point of history as the user wrote it; the daemon resolves it, because only it knows the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(String);
+
+impl FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = if let Some(position) = text.strip_prefix('@') {
+            position.parse::<u64>().is_ok()
+        } else if let Some(ago) = text.strip_prefix('-') {
+            crate::parse::duration(ago).is_ok()
+        } else {
+            text.parse::<jiff::Timestamp>().is_ok()
+        };
+        if known {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("a moment is a position (@8123), an age (-10m) or a time (2026-11-23T14:02:11Z)"
+                .into())
+        }
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// As of when a read command looks.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct At {
+    /// Look at the swarm as it was then
+    #[arg(long, value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
+    pub(crate) at: Option<Moment>,
+}
+
+/// Why a command that changes something is given.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Because {
+    /// Reason, kept in the log beside what it caused
+    #[arg(short = 'm', long, value_name = "REASON", value_parser = reason)]
+    pub(crate) message: Option<String>,
+}
+
+/// A reason travels in a header, so it is one line.
+fn reason(text: &str) -> Result<String, String> {
+    if text.chars().any(char::is_control) {
+        return Err("a reason is one line without control characters".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// How a list is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Aligned columns under upper-case headers.
+    #[default]
+    Table,
+    /// One JSON object a line, with Docker's field names.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            template if template.contains("{{") => {
+                Err("templates are not understood; use json and a tool like jq".into())
+            }
+            _ => Err("a format is table or json".into()),
+        }
+    }
+}
+
+/// Options of every command that shows a list.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Listing {
+    /// Show only ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Show only what matches; the same key twice means either, different keys mean both
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = crate::parse::key_value)]
+    pub(crate) filter: Vec<(String, String)>,
+    /// Form of the list: table or json
+    #[arg(long, default_value = "table", hide_default_value = true)]
+    pub(crate) format: Format,
+    /// Do not shorten ids and errors
+    #[arg(long)]
+    pub(crate) no_trunc: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}

@@ -1,0 +1,55 @@
+//! `skein image ls`.
+
+use bollard_stubs::models::ImageSummary;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::args::Listing;
+use crate::client::Query;
+use crate::failure::Failure;
+use crate::screen::{Row, human};
+use crate::session::Session;
+
+/// List the images of this node
+#[derive(Debug, clap::Args)]
+#[command(visible_alias = "list")]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    listing: Listing,
+}
+
+const HEADERS: [&str; 5] = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+
+impl Ls {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let listing = self.listing;
+        let path = format!("/images/json{}", Query::default().filtered(&listing.filter));
+        let mut images: Vec<ImageSummary> = session.client.read(&path, &listing.at).await?;
+        images.sort_by_key(|image| std::cmp::Reverse(image.created));
+        let rows: Vec<Row> =
+            images.iter().flat_map(|image| rows(image, listing.no_trunc, session.now)).collect();
+        session.screen.list(&listing, &HEADERS, &rows)
+    }
+}
+
+/// One row a tag; an image without one has one row too.
+fn rows(image: &ImageSummary, whole: bool, now: Timestamp) -> Vec<Row> {
+    const NONE: &str = "<none>:<none>";
+    let nameless = [NONE.to_owned()];
+    let names = if image.repo_tags.is_empty() { &nameless[..] } else { &image.repo_tags };
+    let created =
+        Timestamp::from_second(image.created).map(|at| at.to_string()).unwrap_or_default();
+    let since = human::ago(&created, now);
+    let size = human::size(image.size);
+    let row = |name: &String| {
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
+        let json = json!({
+            "CreatedAt": created, "CreatedSince": since, "ID": image.id, "Repository": repository,
+            "Size": size, "Tag": tag,
+        });
+        let id = human::short(&image.id, whole);
+        let cells = vec![repository.into(), tag.into(), id.clone(), since.clone(), size.clone()];
+        Row { id, cells, json }
+    };
+    names.iter().map(row).collect()
+}

@@ -1,0 +1,140 @@
+//! `skein log`: what happened, record by record, oldest first; and its one sub-command, which makes a record forget.
+
+mod redact;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::args::{At, Format, Moment};
+use crate::client::Query;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Show what happened to the swarm or to one object
+///
+/// Every record of the log is one line, the oldest first: its position, its time, what happened to
+/// what, who caused it (or which record did), and the reason if one was given.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_value_name = "redact")]
+pub(crate) struct Log {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Object: a name (web, web.2), an id, or both with the noun (service/web)
+    object: Option<String>,
+    /// Show only the last N records
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<u64>,
+    /// Begin there
+    #[arg(long, value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
+    since: Option<Moment>,
+    /// End there
+    #[arg(long, value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
+    until: Option<Moment>,
+    /// Show each record's content too
+    #[arg(short, long)]
+    data: bool,
+    /// Form of the lines: table or json
+    #[arg(long, default_value = "table", hide_default_value = true)]
+    format: Format,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Redact(redact::Redact),
+}
+
+/// A record as the daemon tells it; `--format json` passes the daemon's own line on.
+#[derive(Deserialize)]
+struct Record {
+    position: u64,
+    time: String,
+    kind: String,
+    #[serde(default)]
+    subject: String,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    who: Value,
+    #[serde(default)]
+    reason: Value,
+    #[serde(default)]
+    cause: Option<u64>,
+    #[serde(default)]
+    data: Value,
+}
+
+impl Log {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        if let Some(Verb::Redact(redact)) = self.verb {
+            return redact.run(session).await;
+        }
+        let query = Query::default()
+            .with_some("object", self.object)
+            .with_some("from", self.since)
+            .with_some("to", self.until)
+            .with_some("limit", self.limit);
+        let path = format!("/skein/v1/log{query}");
+        let mut lines = session.client.lines(&path, &At::default()).await?;
+        while let Some(line) = lines.next().await? {
+            match self.format {
+                Format::Json => session.screen.line(String::from_utf8_lossy(&line))?,
+                Format::Table => {
+                    let record: Record = serde_json::from_slice(&line).map_err(|error| {
+                        Failure::Strange { request: path.clone(), reason: error.to_string() }
+                    })?;
+                    session.screen.line(sentence(&record))?;
+                    if self.data {
+                        session.screen.line(format_args!("          {}", record.data))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn sentence(record: &Record) -> String {
+    let position = format!("@{}", record.position);
+    let name = record.name.as_deref().filter(|name| !name.is_empty()).unwrap_or(&record.subject);
+    let mut line = format!(
+        "{position:<8}  {}  {:<24}  {name:<24}  {}",
+        short_time(&record.time),
+        record.kind,
+        who(&record.who)
+    );
+    if let Some(cause) = record.cause {
+        line.push_str(&format!("  because of @{cause}"));
+    }
+    if let Some(reason) = reason(&record.reason) {
+        line.push_str(&format!("  {reason}"));
+    }
+    line
+}
+
+/// Time to the millisecond, always as long, so that lines stand below each other.
+pub(crate) fn short_time(text: &str) -> String {
+    text.parse::<jiff::Timestamp>().map_or_else(|_| text.to_owned(), |time| format!("{time:.3}"))
+}
+
+/// Who stands behind a record, in a few words.
+pub(crate) fn who(who: &Value) -> String {
+    let text = |key: &str| who[key].as_str().unwrap_or_default();
+    match text("type") {
+        "user" if text("name").is_empty() => format!("user {}", who["uid"]),
+        "user" => format!("user {}", text("name")),
+        "planner" => format!("planner {}", text("name")),
+        "node" => format!("node {}", text("id")),
+        other => other.to_owned(),
+    }
+}
+
+/// The reason in quotes, or that it has been redacted; nothing when none was given.
+pub(crate) fn reason(reason: &Value) -> Option<String> {
+    match reason {
+        Value::String(text) => Some(format!("\"{text}\"")),
+        Value::Object(_) if reason["redacted"] == true => Some("(reason redacted)".to_owned()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}

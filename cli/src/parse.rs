@@ -1,0 +1,136 @@
+//! Amounts and pairs as users type them for Docker: `1m30s`, `64M`, `0.5`, `key=value`.
+//! Pure functions from text, used as clap value parsers, so a mistake is a usage error that names the option.
+
+use std::num::IntErrorKind;
+
+/// `KEY=VALUE`; the key must not be empty.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+/// A label: `KEY` or `KEY=VALUE`.
+pub(crate) fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    if key.is_empty() {
+        Err("a label needs a key".to_owned())
+    } else {
+        Ok((key.to_owned(), value.to_owned()))
+    }
+}
+
+/// Nanoseconds of a duration made of numbers with units, largest first or not: `300ms`, `1.5h`, `2m30s`; a bare `0` too.
+pub(crate) fn duration(text: &str) -> Result<i64, String> {
+    const WRONG: &str =
+        "a duration is a number with a unit (ns, us, ms, s, m, h), like 300ms, 10s or 1m30s";
+    if text == "0" {
+        return Ok(0);
+    }
+    let mut rest = text;
+    let mut total: i64 = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(WRONG)?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let unit = match unit {
+            "ns" => 1,
+            "us" | "µs" => 1_000,
+            "ms" => 1_000_000,
+            "s" => 1_000_000_000,
+            "m" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return Err(WRONG.to_owned()),
+        };
+        let part = scaled(number, unit).ok_or(WRONG)?;
+        total = total.checked_add(part).ok_or("the duration is too long")?;
+        rest = tail;
+    }
+    if text.is_empty() { Err(WRONG.to_owned()) } else { Ok(total) }
+}
+
+/// Bytes of an amount of memory: a number and a binary unit, `64M`, `1.5g`, `512MiB`, `1048576`.
+pub(crate) fn memory(text: &str) -> Result<i64, String> {
+    const WRONG: &str =
+        "an amount of memory is a number with a unit (b, k, m, g, t), like 64M or 2g";
+    let lower = text.to_ascii_lowercase();
+    let split = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+    let (number, unit) = lower.split_at(split);
+    let shift = match unit.trim_start() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        "t" | "tb" | "tib" => 40,
+        "p" | "pb" | "pib" => 50,
+        _ => return Err(WRONG.to_owned()),
+    };
+    scaled(number, 1 << shift).ok_or_else(|| WRONG.to_owned())
+}
+
+/// Billionths of a processor: `0.5`, `2`.
+pub(crate) fn cpus(text: &str) -> Result<i64, String> {
+    scaled(text, 1_000_000_000).ok_or_else(|| "processors are a number like 0.5 or 2".to_owned())
+}
+
+/// A replica count of at least zero.
+pub(crate) fn replicas(text: &str) -> Result<i64, String> {
+    text.parse::<u32>().map(i64::from).map_err(|error| match error.kind() {
+        IntErrorKind::PosOverflow => format!("too many replicas: {text}"),
+        _ => format!("invalid replicas value {text}: a whole number from 0"),
+    })
+}
+
+/// A decimal number times `unit`, digits beyond the unit's precision cut off; exact, without floating point.
+fn scaled(number: &str, unit: i64) -> Option<i64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut numerator: i128 = 0;
+    let mut denominator: i128 = 1;
+    for digit in fraction.bytes().take(18) {
+        numerator = numerator * 10 + i128::from(digit - b'0');
+        denominator *= 10;
+    }
+    let unit = i128::from(unit);
+    i64::try_from(i128::from(whole) * unit + numerator * unit / denominator).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_go_writes_them() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("5s", 5_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            ("300ms", 300_000_000),
+            (".5s", 500_000_000),
+        ] {
+            assert_eq!(duration(text), Ok(nanos), "{text}");
+        }
+        for wrong in ["", "5", "s", "5 s", "-5s", "1d", "99999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn memory_and_cpus_are_exact() {
+        assert_eq!(memory("64M"), Ok(67_108_864));
+        assert_eq!(memory("1.5g"), Ok(1_610_612_736));
+        assert_eq!(memory("1048576"), Ok(1_048_576));
+        assert_eq!(memory("512MiB"), Ok(536_870_912));
+        assert!(memory("lots").is_err());
+        assert_eq!(cpus("0.1"), Ok(100_000_000));
+        assert_eq!(cpus("2"), Ok(2_000_000_000));
+        assert!(cpus(".").is_err());
+    }
+}

@@ -1,0 +1,143 @@
+//! Ages, sizes and order as Docker's client shows them.
+//! Pure functions, so that tables can be checked to the letter.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+
+/// How long before `now` the RFC 3339 time `then` was, in Docker's words, `ago` included; empty when it is no time.
+pub(crate) fn ago(then: &str, now: Timestamp) -> String {
+    match then.parse::<Timestamp>() {
+        Ok(then) => format!("{} ago", span((now.as_second() - then.as_second()).max(0))),
+        Err(_) => String::new(),
+    }
+}
+
+/// A length of time in seconds, coarser the longer it is.
+pub(crate) fn span(seconds: i64) -> String {
+    let minutes = seconds / 60;
+    let hours = (minutes + 30) / 60; // Docker rounds hours and nothing else
+    match seconds {
+        0 => "less than a second".to_owned(),
+        1 => "1 second".to_owned(),
+        _ if seconds < 60 => format!("{seconds} seconds"),
+        _ if minutes == 1 => "about a minute".to_owned(),
+        _ if minutes < 60 => format!("{minutes} minutes"),
+        _ if hours == 1 => "about an hour".to_owned(),
+        _ if hours < 48 => format!("{hours} hours"),
+        _ if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
+        _ if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
+        _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+        _ => format!("{} years", hours / 24 / 365),
+    }
+}
+
+/// Bytes in decimal units with three digits: `1.98MB`.
+pub(crate) fn size(bytes: i64) -> String {
+    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    let (mut whole, mut unit) = (bytes.max(0), 0);
+    let mut divisor = 1_i64;
+    while whole >= 1000 && unit + 1 < UNITS.len() {
+        divisor *= 1000;
+        whole = bytes / divisor;
+        unit += 1;
+    }
+    let digits = match whole {
+        0..10 => 2,
+        10..100 => 1,
+        _ => 0,
+    };
+    let scale = 10_i64.pow(digits);
+    let scaled = (i128::from(bytes.max(0)) * i128::from(scale) * 2 / i128::from(divisor) + 1) / 2;
+    let (front, back) = (scaled / i128::from(scale), scaled % i128::from(scale));
+    let width = usize::try_from(digits).expect("digits is at most 2");
+    let fraction = format!("{back:0width$}");
+    let fraction = fraction.trim_end_matches('0');
+    let point =
+        if digits == 0 || fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+    format!("{front}{point}{}", UNITS[unit])
+}
+
+/// The first twelve characters of an id, with the name of its hash taken off.
+pub(crate) fn short(id: &str, whole: bool) -> String {
+    if whole {
+        return id.to_owned();
+    }
+    id.strip_prefix("sha256:").unwrap_or(id).chars().take(12).collect()
+}
+
+/// A word with a capital.
+pub(crate) fn title(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Order in which `web.2` stands before `web.10`.
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let (left, right) = (digits(a), digits(b));
+        if left > 0 && right > 0 {
+            let (x, y) = (a[..left].trim_start_matches('0'), b[..right].trim_start_matches('0'));
+            let order = x.len().cmp(&y.len()).then_with(|| x.cmp(y)).then(left.cmp(&right));
+            if order.is_ne() {
+                return order;
+            }
+            (a, b) = (&a[left..], &b[right..]);
+            continue;
+        }
+        let (mut rest_a, mut rest_b) = (a.chars(), b.chars());
+        match (rest_a.next(), rest_b.next()) {
+            (None, None) => return Ordering::Equal,
+            (x, y) if x != y => return x.cmp(&y),
+            _ => (a, b) = (rest_a.as_str(), rest_b.as_str()),
+        }
+    }
+}
+
+fn digits(text: &str) -> usize {
+    text.bytes().take_while(u8::is_ascii_digit).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_said_in_dockers_words() {
+        let words = [
+            (0, "less than a second"),
+            (58, "58 seconds"),
+            (90, "about a minute"),
+            (18 * 60, "18 minutes"),
+            (45 * 60, "45 minutes"),
+            (3 * 3600, "3 hours"),
+            (50 * 3600, "2 days"),
+            (20 * 86_400, "2 weeks"),
+        ];
+        for (seconds, text) in words {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1_984_162, "1.98MB"),
+            (2_000_000, "2MB"),
+            (12_345_678, "12.3MB"),
+            (123_456_789_012, "123GB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn numbers_in_names_are_ordered_as_numbers() {
+        let mut names = ["web.10", "web.2", "web", "api.1", "web.02"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["api.1", "web", "web.2", "web.02", "web.10"]);
+    }
+}

@@ -1,0 +1,153 @@
+//! Waits until a service runs as it was asked to, as `service create` and `service scale` do unless detached.
+//! It asks again and again like Docker's client, so that it works with any Engine API; it prints only what changed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bollard_stubs::models::{Service, ServiceUpdateStatusStateEnum, Task, TaskState};
+
+use crate::args::At;
+use crate::client::Query;
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// Pause between two looks, as Docker's client.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How long the tasks have to stay up when the service's update configuration does not say.
+const MONITOR: Duration = Duration::from_secs(5);
+
+/// What one look shows.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Progress {
+    running: u64,
+    desired: u64,
+    /// The newest error of each slot that is not running, by task name.
+    errors: BTreeMap<String, String>,
+}
+
+/// Prints progress until every task has run for the service's monitor period.
+pub(super) async fn wait(session: &mut Session, id: &str) -> Result<(), Failure> {
+    let mut looks = tokio::time::interval(PAUSE);
+    let mut shown = Progress::default();
+    let mut complete_since = None;
+    loop {
+        let look = looks.tick().await;
+        let (service, tasks) = read(session, id).await?;
+        failed_update(&service)?;
+        let now = progress(&service, &tasks);
+        report(session, &shown, &now, complete_since.is_none() && shown == Progress::default())?;
+        if now.running < now.desired {
+            complete_since = None;
+        } else {
+            let monitor = monitor(&service);
+            let since = *complete_since.get_or_insert(look);
+            if since == look && !monitor.is_zero() {
+                session.screen.line(format_args!(
+                    "verify: Waiting {} seconds to verify that tasks are stable...",
+                    monitor.as_secs()
+                ))?;
+            }
+            if look.duration_since(since) >= monitor {
+                return session.screen.line(format_args!("verify: Service {id} converged"));
+            }
+        }
+        shown = now;
+    }
+}
+
+async fn read(session: &Session, id: &str) -> Result<(Service, Vec<Task>), Failure> {
+    let by_id =
+        Query::default().filtered(&[("id".to_owned(), id.to_owned())]).with("status", "true");
+    let services: Vec<Service> =
+        session.client.read(&format!("/services{by_id}"), &At::default()).await?;
+    let Some(service) = services.into_iter().find(|service| service.id.as_deref() == Some(id))
+    else {
+        return Err(Failure::failed(format!(
+            "service {id} was removed while its tasks were awaited"
+        )));
+    };
+    let of_service = Query::default().filtered(&[("service".to_owned(), id.to_owned())]);
+    let tasks = session.client.read(&format!("/tasks{of_service}"), &At::default()).await?;
+    Ok((service, tasks))
+}
+
+fn report(
+    session: &mut Session,
+    shown: &Progress,
+    now: &Progress,
+    first: bool,
+) -> Result<(), Failure> {
+    let Progress { running, desired, errors } = now;
+    if first || (shown.running, shown.desired) != (*running, *desired) {
+        let running = running.min(desired);
+        session.screen.line(format_args!("overall progress: {running} out of {desired} tasks"))?;
+    }
+    for (task, error) in errors {
+        if shown.errors.get(task) != Some(error) {
+            session.screen.line(format_args!("{task}: {error}"))?;
+            if shown.errors.is_empty() {
+                session.screen.note(format_args!("hint: skein why {task}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn progress(service: &Service, tasks: &[Task]) -> Progress {
+    let status = service.service_status.clone().unwrap_or_default();
+    let name = service.spec.as_ref().and_then(|spec| spec.name.as_deref()).unwrap_or_default();
+    let mut newest: BTreeMap<i64, &Task> = BTreeMap::new();
+    for task in tasks.iter().filter(|task| task.slot.is_some_and(|slot| slot > 0)) {
+        let slot = task.slot.unwrap_or_default();
+        if newest.get(&slot).is_none_or(|other| other.created_at < task.created_at) {
+            newest.insert(slot, task);
+        }
+    }
+    let ran_out = tasks.iter().filter(|task| task.status.as_ref().is_some_and(|s| s.err.is_some()));
+    let mut errors = BTreeMap::new();
+    for task in ran_out {
+        let slot = task.slot.unwrap_or_default();
+        let up =
+            newest.get(&slot).and_then(|task| task.status.as_ref()).and_then(|s| s.state.as_ref());
+        let error = task.status.as_ref().and_then(|status| status.err.clone()).unwrap_or_default();
+        if up != Some(&TaskState::RUNNING) && !error.is_empty() {
+            errors.insert(format!("{name}.{slot}"), error);
+        }
+    }
+    Progress {
+        running: status.running_tasks.unwrap_or_default()
+            + status.completed_tasks.unwrap_or_default(),
+        desired: status.desired_tasks.unwrap_or_default(),
+        errors,
+    }
+}
+
+fn monitor(service: &Service) -> Duration {
+    let update = service.spec.as_ref().and_then(|spec| spec.update_config.as_ref());
+    match update.and_then(|update| update.monitor).map(u64::try_from) {
+        Some(Ok(nanos)) if nanos > 0 => Duration::from_nanos(nanos),
+        _ => MONITOR,
+    }
+}
+
+/// An update that has stopped without reaching its end never converges.
+fn failed_update(service: &Service) -> Result<(), Failure> {
+    let Some(status) = &service.update_status else { return Ok(()) };
+    let text = status.message.clone().unwrap_or_default();
+    match status.state {
+        Some(ServiceUpdateStatusStateEnum::PAUSED) => {
+            Err(Failure::failed(format!("service update paused: {text}")))
+        }
+        Some(ServiceUpdateStatusStateEnum::ROLLBACK_PAUSED) => {
+            Err(Failure::failed(format!("service rollback paused: {text}")))
+        }
+        Some(
+            ServiceUpdateStatusStateEnum::EMPTY
+            | ServiceUpdateStatusStateEnum::UPDATING
+            | ServiceUpdateStatusStateEnum::COMPLETED
+            | ServiceUpdateStatusStateEnum::ROLLBACK_STARTED
+            | ServiceUpdateStatusStateEnum::ROLLBACK_COMPLETED,
+        )
+        | None => Ok(()),
+    }
+}

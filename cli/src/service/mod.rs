@@ -1,0 +1,34 @@
+//! `skein service`: what is to run, and how many of it.
+//! Only the list of sub-commands.
+
+mod converge;
+mod create;
+mod ls;
+mod option;
+mod ps;
+mod rm;
+mod scale;
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Service {
+    Create(Box<create::Create>),
+    Ls(ls::Ls),
+    Ps(ps::Ps),
+    Scale(scale::Scale),
+    Rm(rm::Rm),
+}
+
+impl Service {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(session).await,
+            Self::Ls(ls) => ls.run(session).await,
+            Self::Ps(ps) => ps.run(session).await,
+            Self::Scale(scale) => scale.run(session).await,
+            Self::Rm(rm) => rm.run(session).await,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What one command has at hand: the daemon, the screen, the time.
+//! A value, so that a test gives it a fake daemon, a buffer and a fixed time.
+
+use std::os::fd::AsFd as _;
+
+use hyper::Method;
+use jiff::Timestamp;
+
+use crate::args::{Because, Host};
+use crate::client::{Client, encode, nothing};
+use crate::failure::Failure;
+use crate::screen::Screen;
+
+/// The surroundings of one client command.
+pub(crate) struct Session {
+    /// The daemon.
+    pub(crate) client: Client,
+    /// Where results and notes go.
+    pub(crate) screen: Screen,
+    /// The moment ages are counted to.
+    pub(crate) now: Timestamp,
+}
+
+impl Session {
+    /// A session with the daemon at `host`, now.
+    pub(crate) fn new(host: &Host, screen: Screen) -> Self {
+        Self { client: Client::new(host.clone()), screen, now: Timestamp::now() }
+    }
+}
+
+/// Deletes each object, prints its name as the user gave it, and goes on after a refusal; the last refusal is the outcome.
+pub(crate) async fn remove(
+    session: &mut Session,
+    route: &str,
+    objects: &[String],
+    because: &Because,
+) -> Result<(), Failure> {
+    let mut refused = None;
+    for object in objects {
+        let path = format!("{route}/{}", encode(object));
+        match session.client.order(Method::DELETE, &path, nothing(), because).await {
+            Ok(()) => session.screen.line(object)?,
+            Err(failure @ Failure::Refused { .. }) => {
+                if let Some(earlier) = refused.replace(failure) {
+                    session.screen.note(earlier)?;
+                }
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
+
+/// This process's standard input, unbuffered.
+pub(crate) fn standard_input() -> std::io::Result<tokio::fs::File> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(tokio::fs::File::from_std(std::fs::File::from(input)))
+}

@@ -1,0 +1,208 @@
+//! Help texts and usage errors.
+
+use clap::{CommandFactory as _, Parser as _};
+use expect_test::expect;
+
+use super::fake::Daemon;
+use super::skein;
+use crate::args::{Arguments, Command};
+
+fn help(words: &[&str]) -> String {
+    asked_for(words, "--help")
+}
+
+fn short_help(words: &[&str]) -> String {
+    asked_for(words, "-h")
+}
+
+fn asked_for(words: &[&str], flag: &str) -> String {
+    let daemon = Daemon::answering([]);
+    let ran = skein(&daemon, &[words, &[flag]].concat());
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    ran.out
+}
+
+#[test]
+fn the_grammar_has_no_contradiction() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn the_first_help_names_every_command() {
+    expect![[r#"
+        A swarm of container hosts whose only truth is its log of events
+
+        Usage: skein [OPTIONS] <COMMAND>
+
+        Commands:
+          daemon   Run the daemon in the foreground
+          swarm    Make, join and leave a swarm
+          node     Look at the members of the swarm
+          network  Manage networks
+          image    Manage this node's images
+          service  Manage services
+          exec     Run a command inside a running task
+          log      Show what happened to the swarm or to one object
+          tail     Follow the log as CloudEvents, one JSON object a line
+          why      Say why an object is as it is
+          verify   Check the whole log against its chain of hashes
+
+        Options:
+          -H, --host <unix://PATH>  Daemon to talk to [env: SKEIN_HOST] [default:
+                                    unix:///run/skein/skein.sock]
+          -h, --help                Print help
+          -V, --version             Print version
+    "#]]
+    .assert_eq(&help(&[]));
+}
+
+#[test]
+fn the_help_of_a_command_has_its_options() {
+    expect![[r#"
+        Create a service
+
+        Usage: skein service create [OPTIONS] <IMAGE> [COMMAND]...
+
+        Arguments:
+          <IMAGE>       Image of the tasks
+          [COMMAND]...  Command in place of the image's, with its arguments
+
+        Options:
+          -d, --detach                         Return at once instead of waiting until the tasks run
+          -H, --host <unix://PATH>             Daemon to talk to [env: SKEIN_HOST] [default:
+                                               unix:///run/skein/skein.sock]
+          -q, --quiet                          Print only the id
+              --name <NAME>                    Name of the service; also its name in DNS
+          -l, --label <KEY[=VALUE]>            Label of the service
+              --mode <MODE>                    How tasks are counted [default: replicated] [possible values:
+                                               replicated, global, replicated-job, global-job]
+              --replicas <N>                   Number of tasks
+              --network <NETWORK>              Network to attach to, or name=NETWORK,alias=NAME
+              --endpoint-mode <MODE>           How the service's name is answered [possible values: vip,
+                                               dnsrr]
+          -p, --publish <PORT>                 Port to publish: [PUBLISHED:]TARGET[/PROTOCOL], or
+                                               published=P,target=T,protocol=tcp,mode=host
+          -e, --env <NAME[=VALUE]>             Environment variable; without a value, the one it has here
+              --container-label <KEY[=VALUE]>  Label of the containers
+              --hostname <NAME>                Host name inside the containers
+          -w, --workdir <DIR>                  Directory the command starts in
+          -u, --user <USER[:GROUP]>            User and group, names or numbers
+              --entrypoint <COMMAND>           Program in place of the image's entrypoint
+              --stop-grace-period <DURATION>   Time a container has to end before it is killed
+              --stop-signal <SIGNAL>           Signal that asks a container to end
+              --restart-condition <WHEN>       When a task that ended is replaced [possible values: none,
+                                               on-failure, any]
+              --restart-delay <DURATION>       Time before the replacement starts
+              --restart-max-attempts <N>       Most replacements within the window
+              --restart-window <DURATION>      Time over which replacements are counted
+              --limit-cpu <CPUS>               Most processors a task may use
+              --limit-memory <BYTES>           Most memory a task may use
+              --limit-pids <N>                 Most processes and threads of a task
+              --reserve-cpu <CPUS>             Processors kept for a task
+              --reserve-memory <BYTES>         Memory kept for a task
+              --constraint <CONSTRAINT>        Condition a node has to meet, like node.role==worker
+              --replicas-max-per-node <N>      Most tasks on one node
+          -m, --message <REASON>               Reason, kept in the log beside what it caused
+          -h, --help                           Print help (see more with '--help')
+    "#]].assert_eq(&short_help(&["service", "create"]));
+    expect![[r#"
+        Show what happened to the swarm or to one object
+
+        Every record of the log is one line, the oldest first: its position, its time, what happened to
+        what, who caused it (or which record did), and the reason if one was given.
+
+        Usage: skein log [OPTIONS] [OBJECT]
+               skein log <redact>
+
+        Commands:
+          redact  Erase the detachable part of one record on every manager
+
+        Arguments:
+          [OBJECT]
+                  Object: a name (web, web.2), an id, or both with the noun (service/web)
+
+        Options:
+          -H, --host <unix://PATH>
+                  Daemon to talk to
+          
+                  [env: SKEIN_HOST]
+                  [default: unix:///run/skein/skein.sock]
+
+          -n, --limit <N>
+                  Show only the last N records
+
+              --since <@N|-10m|TIME>
+                  Begin there
+
+              --until <@N|-10m|TIME>
+                  End there
+
+          -d, --data
+                  Show each record's content too
+
+              --format <FORMAT>
+                  Form of the lines: table or json
+
+          -h, --help
+                  Print help (see a summary with '-h')
+    "#]].assert_eq(&help(&["log"]));
+}
+
+#[test]
+fn usage_errors_exit_with_125_and_say_what_was_expected() {
+    let daemon = Daemon::answering([]);
+    let refused = |words: &[&str]| skein(&daemon, words).refusal();
+    expect![[r#"
+        exit 125
+        error: invalid value 'web=-1' for '<SERVICE=REPLICAS>...': invalid replicas value -1: a whole number from 0
+
+        For more information, try '--help'.
+    "#]].assert_eq(&refused(&["service", "scale", "web=-1"]));
+    expect![[r#"
+        exit 125
+        error: invalid value '{{.ID}}' for '--format <FORMAT>': templates are not understood; use json and a tool like jq
+
+        For more information, try '--help'.
+    "#]].assert_eq(&refused(&["node", "ls", "--format", "{{.ID}}"]));
+    expect![[r#"
+        exit 125
+        error: invalid value 'yesterday' for '--at <@N|-10m|TIME>': a moment is a position (@8123), an age (-10m) or a time (2026-11-23T14:02:11Z)
+
+        For more information, try '--help'.
+    "#]].assert_eq(&refused(&["node", "ls", "--at", "yesterday"]));
+    expect![[r#"
+        exit 125
+        error: invalid value 'two
+        lines' for '--message <REASON>': a reason is one line without control characters
+
+        For more information, try '--help'.
+    "#]]
+    .assert_eq(&refused(&["network", "rm", "n", "-m", "two\nlines"]));
+    expect![[r#"
+        exit 125
+        replicas can only be used with replicated or replicated-job mode
+    "#]]
+    .assert_eq(&refused(&["service", "create", "--mode", "global", "--replicas", "2", "bb"]));
+    assert_eq!(daemon.asked(), [""; 0]);
+}
+
+#[test]
+fn the_daemon_gets_its_roots_and_the_global_host() {
+    let parsed = Arguments::try_parse_from([
+        "skein",
+        "daemon",
+        "--data-root",
+        "/a",
+        "--run-root",
+        "/b",
+        "--host",
+        "unix:///c/s",
+        "--log-format",
+        "json",
+    ])
+    .unwrap();
+    let Command::Daemon(daemon) = parsed.command else { panic!("not a daemon: {parsed:?}") };
+    let daemon = daemon.at(&parsed.host);
+    assert_eq!(daemon.host, std::path::Path::new("/c/s"));
+    assert_eq!((daemon.data_root.to_str(), daemon.run_root.to_str()), (Some("/a"), Some("/b")));
+}

@@ -1,0 +1,192 @@
+//! Lists: tables to the letter, JSON with Docker's field names, ids for scripts, filters and the past.
+
+use expect_test::expect;
+use serde_json::json;
+
+use super::fake::Daemon;
+use super::skein;
+
+const NODES: &str = "GET /v1.41/nodes";
+
+fn nodes() -> String {
+    let node = |id: &str, host: &str, role: &str, manager: serde_json::Value| {
+        json!({
+            "ID": id, "Version": {"Index": 9}, "CreatedAt": "2026-11-23T03:09:11.421286562Z",
+            "Spec": {"Labels": {}, "Role": role, "Availability": "active"},
+            "Description": {"Hostname": host, "Platform": {"Architecture": "x86_64", "OS": "linux"},
+                "Engine": {"EngineVersion": "20.10.24+dfsg1", "Plugins": [{"Type": "Log", "Name": "gelf"}]}},
+            "Status": {"State": "ready", "Addr": "10.77.0.2"}, "ManagerStatus": manager,
+        })
+    };
+    json!([
+        node("b1b1b1b1b1b1b1b1b1b1b1b1b", "n2", "worker", json!(null)),
+        node(
+            "a0a0a0a0a0a0a0a0a0a0a0a0a",
+            "n1",
+            "manager",
+            json!({"Leader": true, "Reachability": "reachable", "Addr": "10.77.0.1:2377"})
+        ),
+    ])
+    .to_string()
+}
+
+fn info() -> String {
+    json!({"Swarm": {"NodeID": "a0a0a0a0a0a0a0a0a0a0a0a0a", "ControlAvailable": true}, "CgroupVersion": "1"})
+        .to_string()
+}
+
+#[test]
+fn node_ls_marks_the_node_that_was_asked() {
+    let daemon = Daemon::answering([(NODES, 200, nodes()), ("GET /v1.41/info", 200, info())]);
+    expect![[r#"
+        ID                            HOSTNAME   STATUS    AVAILABILITY   MANAGER STATUS   ENGINE VERSION
+        a0a0a0a0a0a0a0a0a0a0a0a0a *   n1         Ready     Active         Leader           20.10.24+dfsg1
+        b1b1b1b1b1b1b1b1b1b1b1b1b     n2         Ready     Active                          20.10.24+dfsg1
+    "#]]
+    .assert_eq(&skein(&daemon, &["node", "ls"]).out());
+    expect![[r#"
+        {"Availability":"Active","EngineVersion":"20.10.24+dfsg1","Hostname":"n1","ID":"a0a0a0a0a0a0a0a0a0a0a0a0a","ManagerStatus":"Leader","Self":true,"Status":"Ready"}
+        {"Availability":"Active","EngineVersion":"20.10.24+dfsg1","Hostname":"n2","ID":"b1b1b1b1b1b1b1b1b1b1b1b1b","ManagerStatus":"","Self":false,"Status":"Ready"}
+    "#]]
+    .assert_eq(&skein(&daemon, &["node", "ls", "--format", "json"]).out());
+}
+
+#[test]
+fn every_read_of_a_list_looks_at_the_same_past() {
+    let daemon = Daemon::answering([(NODES, 200, nodes()), ("GET /v1.41/info", 200, info())]);
+    skein(&daemon, &["node", "ls", "--at", "-10m"]).out();
+    expect![[r#"
+        [
+            "GET /v1.41/nodes\n  skein-at: -10m",
+            "GET /v1.41/info\n  skein-at: -10m",
+        ]
+    "#]]
+    .assert_debug_eq(&daemon.asked());
+}
+
+#[test]
+fn network_ls_shows_short_ids_and_sends_filters_as_docker_does() {
+    let networks = json!([
+        {"Name": "web10", "Id": "qqqqqqqqqqqqqqqqqqqqqqqqq", "Created": "2026-11-23T03:10:48.11742703Z",
+         "Scope": "swarm", "Driver": "overlay", "EnableIPv6": false, "Internal": true, "Labels": null},
+        {"Name": "web9", "Id": "9b99abe22068aaaaaaaaaaaaa", "Created": "2026-11-23T03:10:48.11742703Z",
+         "Scope": "local", "Driver": "bridge", "EnableIPv6": false, "Internal": false, "Labels": {"a": "b"}},
+    ]);
+    let filtered = "GET /v1.41/networks?filters=%7B%22driver%22%3A%7B%22overlay%22%3Atrue%7D%7D";
+    let daemon = Daemon::answering([
+        ("GET /v1.41/networks", 200, networks.to_string()),
+        (filtered, 200, "[]".to_owned()),
+    ]);
+    expect![[r#"
+        NETWORK ID     NAME      DRIVER    SCOPE
+        9b99abe22068   web9      bridge    local
+        qqqqqqqqqqqq   web10     overlay   swarm
+    "#]]
+    .assert_eq(&skein(&daemon, &["network", "ls"]).out());
+    assert_eq!(skein(&daemon, &["network", "ls", "-q", "--filter", "driver=overlay"]).out(), "");
+    expect![[r#"
+        {"CreatedAt":"2026-11-23T03:10:48.11742703Z","Driver":"bridge","ID":"9b99abe22068aaaaaaaaaaaaa","IPv4":"false","IPv6":"false","Internal":"false","Labels":"a=b","Name":"web9","Scope":"local"}
+        {"CreatedAt":"2026-11-23T03:10:48.11742703Z","Driver":"overlay","ID":"qqqqqqqqqqqqqqqqqqqqqqqqq","IPv4":"false","IPv6":"false","Internal":"true","Labels":"","Name":"web10","Scope":"swarm"}
+    "#]]
+    .assert_eq(&skein(&daemon, &["network", "ls", "--format=json"]).out());
+}
+
+#[test]
+fn image_ls_has_a_line_a_tag() {
+    let image = json!({"Containers": -1, "Created": 1_795_402_747, "ParentId": "", "RepoDigests": null,
+        "Id": "sha256:a60017dbc85b146484c7c6cbe28a1fd1cf809920ba33be1c6d3075f011c435fd", "Labels": null,
+        "RepoTags": ["busybox:latest", "127.0.0.1:5000/bb:1"], "SharedSize": -1, "Size": 1_984_162, "VirtualSize": 1_984_162});
+    let daemon = Daemon::answering([("GET /v1.41/images/json", 200, json!([image]).to_string())]);
+    expect![[r#"
+        REPOSITORY          TAG       IMAGE ID       CREATED          SIZE
+        busybox             latest    a60017dbc85b   13 minutes ago   1.98MB
+        127.0.0.1:5000/bb   1         a60017dbc85b   13 minutes ago   1.98MB
+    "#]]
+    .assert_eq(&skein(&daemon, &["image", "ls"]).out());
+}
+
+#[test]
+fn service_ls_counts_tasks() {
+    let service = |name: &str, mode: serde_json::Value, ports: serde_json::Value| {
+        json!({
+            "ID": format!("{name}00000000000000000000000"), "Version": {"Index": 115},
+            "Spec": {"Name": name, "TaskTemplate": {"ContainerSpec": {"Image": "bb:1", "DNSConfig": {}},
+                "Placement": {}, "ForceUpdate": 0}, "Mode": mode, "EndpointSpec": {"Mode": "dnsrr"}},
+            "Endpoint": {"Spec": {}, "Ports": ports},
+            "ServiceStatus": {"RunningTasks": 2, "DesiredTasks": 3, "CompletedTasks": 1},
+        })
+    };
+    let port = json!([{"Protocol": "tcp", "TargetPort": 80, "PublishedPort": 8080, "PublishMode": "ingress"}]);
+    let services = json!([
+        service("web", json!({"Replicated": {"Replicas": 3}}), port),
+        service("job", json!({"ReplicatedJob": {"TotalCompletions": 3}}), json!(null)),
+        service("all", json!({"Global": {}}), json!(null)),
+    ]);
+    let daemon =
+        Daemon::answering([("GET /v1.41/services?status=true", 200, services.to_string())]);
+    expect![[r#"
+        ID             NAME      MODE             REPLICAS              IMAGE     PORTS
+        all000000000   all       global           2/3                   bb:1
+        job000000000   job       replicated job   2/3 (1/3 completed)   bb:1
+        web000000000   web       replicated       2/3                   bb:1      *:8080->80/tcp
+    "#]]
+    .assert_eq(&skein(&daemon, &["service", "ls"]).out());
+    assert_eq!(
+        skein(&daemon, &["service", "ls", "-q"]).out(),
+        "all000000000\njob000000000\nweb000000000\n"
+    );
+}
+
+fn ps_daemon() -> Daemon {
+    let task = |id: &str, slot: u32, state: &str, created: &str, error: &str| {
+        json!({
+            "ID": format!("{id}00000000000000000000000"), "CreatedAt": created, "ServiceID": "web0000000000000000000000",
+            "Spec": {"ContainerSpec": {"Image": "bb:1"}}, "Slot": slot, "NodeID": "a0a0a0a0a0a0a0a0a0a0a0a0a",
+            "Status": {"Timestamp": "2026-11-23T03:11:58.34040469Z", "State": state, "Err": error,
+                "ContainerStatus": {"ContainerID": "66c2a941", "PID": 13547, "ExitCode": 0}, "PortStatus": {}},
+            "DesiredState": "running",
+        })
+    };
+    let tasks = json!([
+        task(
+            "t3",
+            1,
+            "failed",
+            "2026-11-23T03:11:00.5Z",
+            "no suitable node (scheduling constraints not satisfied)"
+        ),
+        task("t2", 10, "running", "2026-11-23T03:11:01Z", ""),
+        task("t1", 1, "running", "2026-11-23T03:11:02Z", ""),
+    ]);
+    let service = json!({"ID": "web0000000000000000000000", "Spec": {"Name": "web"}});
+    let of_service = "GET /v1.41/tasks?filters=%7B%22service%22%3A%7B%22web0000000000000000000000%22%3Atrue%7D%7D";
+    Daemon::answering([
+        ("GET /v1.41/services/web", 200, service.to_string()),
+        ("GET /v1.41/services/nosuch", 404, r#"{"message":"service nosuch not found"}"#.to_owned()),
+        (of_service, 200, tasks.to_string()),
+        (NODES, 200, nodes()),
+    ])
+}
+
+#[test]
+fn service_ps_shows_forerunners_below_the_newest_task_of_a_slot() {
+    let daemon = ps_daemon();
+    expect![[r#"
+        ID             NAME        IMAGE     NODE      DESIRED STATE   CURRENT STATE            ERROR                              PORTS
+        t10000000000   web.1       bb:1      n1        Running         Running 55 seconds ago
+        t30000000000    \_ web.1   bb:1      n1        Running         Failed 55 seconds ago    "no suitable node (scheduling …"
+        t20000000000   web.10      bb:1      n1        Running         Running 55 seconds ago
+    "#]]
+    .assert_eq(&skein(&daemon, &["service", "ps", "web"]).out());
+    let json = skein(&daemon, &["service", "ps", "--format", "json", "web"]).out();
+    expect![[r#"{"ContainerID":"66c2a941","CurrentState":"Running 55 seconds ago","DesiredState":"Running","Error":"","ID":"t100000000000000000000000","Image":"bb:1","Name":"web.1","Node":"n1","PID":13547,"Ports":""}"#]]
+    .assert_eq(json.lines().next().unwrap());
+}
+
+#[test]
+fn service_ps_shows_what_there_is_and_fails_for_what_there_is_not() {
+    let daemon = ps_daemon();
+    let ran = skein(&daemon, &["service", "ps", "-q", "web", "nosuch"]);
+    assert_eq!((ran.code, ran.err.as_str()), (1, "no such service: nosuch\n"));
+    assert_eq!(ran.out.lines().count(), 3);
+}

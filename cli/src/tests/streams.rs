@@ -1,0 +1,91 @@
+//! Streams: an archive up, events down, a command's input and output.
+
+use expect_test::expect;
+use serde_json::json;
+
+use super::fake::Daemon;
+use super::skein;
+
+#[test]
+fn image_load_sends_the_file_and_prints_what_was_loaded() {
+    let answer = "{\"stream\":\"Loaded image: bb:1\\n\"}\n";
+    let daemon = Daemon::answering([("POST /v1.41/images/load?quiet=0", 200, answer.to_owned())]);
+    let archive = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(archive.path(), vec![7; 300_000]).unwrap();
+    let path = archive.path().to_str().unwrap();
+    assert_eq!(skein(&daemon, &["image", "load", "-i", path]).out(), "Loaded image: bb:1\n");
+    expect![[r#"
+        [
+            "POST /v1.41/images/load?quiet=0\n  skein-request-id: 25 characters\n  300000 bytes",
+        ]
+    "#]]
+    .assert_debug_eq(&daemon.asked());
+    let ran = skein(&daemon, &["image", "load", "-i", "/nonexistent"]);
+    assert_eq!(
+        (ran.code, ran.err.as_str()),
+        (1, "open /nonexistent: No such file or directory (os error 2)\n")
+    );
+}
+
+#[test]
+fn an_error_in_the_stream_of_a_load_is_a_failure() {
+    let answer = r#"{"errorDetail":{"message":"no manifest"},"error":"no manifest"}"#;
+    let daemon = Daemon::answering([("POST /v1.41/images/load?quiet=1", 200, answer.to_owned())]);
+    let ran = skein(&daemon, &["image", "load", "-q", "-i", "/dev/null"]);
+    assert_eq!((ran.code, ran.err.as_str()), (1, "no manifest\n"));
+}
+
+#[test]
+fn tail_passes_lines_on() {
+    let lines = "{\"id\":\"1.7.ab\"}\n{\"bookmark\":\"1.7.ab\"}\n";
+    let daemon =
+        Daemon::answering([("GET /skein/v1/tail?from=%407&follow=0", 200, lines.to_owned())]);
+    assert_eq!(skein(&daemon, &["tail", "--from", "@7", "--no-follow"]).out(), lines);
+}
+
+fn exec_daemon(code: i32) -> Daemon {
+    let task = |id: &str, slot: u32, container: &str| {
+        json!({"ID": id, "Slot": slot, "CreatedAt": "2026-11-23T03:11:00Z", "DesiredState": "running",
+            "Status": {"State": "running", "ContainerStatus": {"ContainerID": container}}})
+    };
+    let tasks = json!([task("t1", 1, "c1"), task("t2", 2, "c2")]);
+    let filtered = "GET /v1.41/tasks?filters=%7B%22desired-state%22%3A%7B%22running%22%3Atrue%7D%2C%22service%22%3A%7B%22web%22%3Atrue%7D%7D";
+    let frames = "\u{1}\0\0\0\0\0\0\u{4}out\n\u{2}\0\0\0\0\0\0\u{4}err\n";
+    Daemon::answering([
+        (filtered, 200, tasks.to_string()),
+        ("POST /v1.41/containers/c2/exec", 201, r#"{"Id":"e1"}"#.to_owned()),
+        ("POST /v1.41/exec/e1/start", 101, frames.to_owned()),
+        (
+            "GET /v1.41/exec/e1/json",
+            200,
+            json!({"ID": "e1", "Running": false, "ExitCode": code}).to_string(),
+        ),
+    ])
+}
+
+#[test]
+fn exec_finds_the_task_joins_its_streams_and_leaves_with_its_code() {
+    let daemon = exec_daemon(7);
+    let ran = skein(&daemon, &["exec", "-e", "A=1", "web.2", "sh", "-c", "exit 7"]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (7, "out\n", "err\n"));
+    let asked = daemon.asked();
+    let create = asked.iter().find(|line| line.starts_with("POST /v1.41/containers")).unwrap();
+    let create = create.replace("\"AttachStdin\":true", "\"AttachStdin\":_");
+    expect![[r#"
+        POST /v1.41/containers/c2/exec
+          {"AttachStderr":true,"AttachStdin":_,"AttachStdout":true,"Cmd":["sh","-c","exit 7"],"Env":["A=1"],"Tty":false}"#]]
+    .assert_eq(&create.replace("\"AttachStdin\":false", "\"AttachStdin\":_"));
+    assert!(asked.contains(
+        &"POST /v1.41/exec/e1/start\n  upgrade: tcp\n  {\"Detach\":false,\"Tty\":false}".to_owned()
+    ));
+}
+
+#[test]
+fn exec_in_a_task_that_is_not_there_is_refused() {
+    let daemon = exec_daemon(0);
+    expect![[r#"
+        exit 1
+        Error response from daemon: page not found
+    "#]]
+    .assert_eq(&skein(&daemon, &["exec", "web.3", "true"]).refusal());
+}

@@ -1,0 +1,87 @@
+//! `skein why`: the chain of causes of an object, from what is now down to the user's command.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::args::{At, Format};
+use crate::client::encode;
+use crate::failure::Failure;
+use crate::log::{reason, short_time, who};
+use crate::session::Session;
+
+/// Say why an object is as it is
+///
+/// Walks from what happened last to what caused it, down to a user's command; where the scheduler
+/// chose, every node it considered is named with the verdict.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Why {
+    /// Object: a name (web, web.2), an id, or both with the noun (service/web)
+    object: String,
+    /// Form of the answer: table or json
+    #[arg(long, default_value = "table", hide_default_value = true)]
+    format: Format,
+    #[command(flatten)]
+    at: At,
+}
+
+/// The daemon's answer.
+#[derive(Deserialize)]
+struct Answer {
+    object: String,
+    #[serde(default)]
+    name: Option<String>,
+    chain: Vec<Link>,
+}
+
+/// One cause, newest first.
+#[derive(Deserialize)]
+struct Link {
+    position: u64,
+    time: String,
+    text: String,
+    #[serde(default)]
+    who: Value,
+    #[serde(default)]
+    reason: Value,
+    #[serde(default)]
+    details: Vec<String>,
+}
+
+impl Why {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        // An object may carry its noun before a slash; each part is a segment of its own.
+        let object = self.object.split('/').map(encode).collect::<Vec<_>>().join("/");
+        let path = format!("/skein/v1/why/{object}");
+        let answer: Value = session.client.read(&path, &self.at).await?;
+        if self.format == Format::Json {
+            return session.screen.line(answer);
+        }
+        let answer: Answer = serde_json::from_value(answer)
+            .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;
+        session.screen.raw(story(&answer).as_bytes())
+    }
+}
+
+fn story(answer: &Answer) -> String {
+    let mut story = match answer.name.as_deref().filter(|name| !name.is_empty()) {
+        Some(name) => format!("{name} ({})\n", answer.object),
+        None => format!("{}\n", answer.object),
+    };
+    for link in &answer.chain {
+        let position = format!("@{}", link.position);
+        story.push_str(&format!("{position:<8}  {}  {}\n", short_time(&link.time), link.text));
+        let by = who(&link.who);
+        let by = match (by.is_empty(), reason(&link.reason)) {
+            (false, Some(reason)) => format!("by {by}: {reason}"),
+            (false, None) => format!("by {by}"),
+            (true, Some(reason)) => reason,
+            (true, None) => String::new(),
+        };
+        for line in
+            std::iter::once(by).chain(link.details.iter().cloned()).filter(|line| !line.is_empty())
+        {
+            story.push_str(&format!("          {line}\n"));
+        }
+    }
+    story
+}
