@@ -1,4 +1,7 @@
 //! The wires: how Skein speaks to clients, nodes and the kernel. No decisions are made here.
 
 pub mod backend;
+pub mod ca;
+pub mod overlay;
 pub mod session;
+pub mod token;

@@ -1,0 +1,326 @@
+//! The Linux kernel behind `Kernel`: netlink messages from threads that visit namespaces, no other program.
+//! The "host" is the network namespace of the thread that calls `start`, so a machine can hold many daemons.
+
+mod container;
+mod firewall;
+mod gateway;
+mod link;
+mod names;
+mod netlink;
+mod netns;
+mod network;
+mod nft;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use skein_events::id::{NetworkId, TaskId};
+use skein_events::unit::Subnet;
+use skein_events::view::overlay::NodeOverlay;
+
+use self::container::WayOut;
+use self::firewall::HostRules;
+use self::gateway::Addresses;
+use self::names::{Names, Owner};
+use self::netlink::{Route, kernel};
+use self::netns::Netns;
+use super::{AttachLeg, Attached, Error, Kernel, Outside, Unsynced};
+
+/// File of the data root that keeps the gateway bridge's block over restarts.
+const SUBNET_FILE: &str = "gateway-subnet";
+
+/// Who the daemon is and where it keeps things.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data root's id: every name in the kernel derives from it.
+    pub id: String,
+    /// The data root: keeps the gateway block, and names this daemon to another one it clashes with.
+    pub data_root: PathBuf,
+    /// The run root: namespaces are pinned in its folder `netns`.
+    pub run_root: PathBuf,
+    /// Blocks the gateway bridge must not use, such as the swarm's address pools.
+    pub avoid: Vec<Subnet>,
+}
+
+/// The kernel of this machine. Its calls block, so they run on tokio's blocking pool.
+#[derive(Clone)]
+pub struct Linux {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    names: Names,
+    host: Netns,
+    subnet: Subnet,
+    root: String,
+    addresses: Mutex<Addresses>,
+    /// Held over a whole `claim`, `sync` or `remove_all`: one of them at a time.
+    synced: Mutex<Synced>,
+}
+
+/// What was last made so in the host's namespace.
+#[derive(Default)]
+struct Synced {
+    port: Option<u16>,
+    members: Vec<Ipv4Addr>,
+    /// The rules, and the kernel's generation right after they were set.
+    rules: Option<(HostRules, u32)>,
+}
+
+impl Linux {
+    /// Makes the gateway bridge be there and learns what earlier runs left. Blocks for some milliseconds.
+    ///
+    /// The namespace of the calling thread becomes the host's.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let names = Names::new(&config.id, &config.run_root);
+        let folder = |source| kernel(format!("make {}", names.folder().display()), source);
+        fs::create_dir_all(names.folder()).map_err(folder)?;
+        fs::create_dir_all(&config.data_root).map_err(folder)?;
+        let this = |source| kernel("open the network namespace of this thread", source);
+        let host = Netns::of_this_thread().map_err(this)?;
+        let mut route = Route::open()?;
+        let file = config.data_root.join(SUBNET_FILE);
+        let subnet = gateway::subnet(&mut route, &file, &names, &config.avoid)?;
+        let addresses = Mutex::new(Addresses::recover(&mut route, &names, subnet)?);
+        let root = config.data_root.display().to_string();
+        let synced = Mutex::new(Synced::default());
+        let inner = Inner { names, host, subnet, root, addresses, synced };
+        inner.ensure_host(&mut locked(&inner.synced))?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    fn blocking<'a, T: Send + 'static>(
+        &'a self,
+        work: impl FnOnce(&Inner) -> Result<T, Error> + Send + 'static,
+    ) -> BoxFuture<'a, Result<T, Error>> {
+        let inner = self.inner.clone();
+        async move {
+            match tokio::task::spawn_blocking(move || work(&inner)).await {
+                Ok(result) => result,
+                Err(error) => match error.try_into_panic() {
+                    Ok(panic) => std::panic::resume_unwind(panic),
+                    Err(_) => Err(kernel("finish", io::ErrorKind::Interrupted.into())),
+                },
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Kernel for Linux {
+    fn claim(&self, port: u16) -> BoxFuture<'_, Result<(), Error>> {
+        self.blocking(move |inner| inner.claim(&mut locked(&inner.synced), port))
+    }
+    fn sync<'a>(&'a self, desired: &'a NodeOverlay) -> BoxFuture<'a, Result<(), Error>> {
+        let desired = desired.clone();
+        self.blocking(move |inner| inner.sync(&desired))
+    }
+    fn attach<'a>(
+        &'a self,
+        task: TaskId,
+        legs: &'a [AttachLeg],
+        outside: Outside,
+    ) -> BoxFuture<'a, Result<Attached, Error>> {
+        let legs = legs.to_vec();
+        self.blocking(move |inner| inner.attach(task, legs, outside))
+    }
+    fn reattach(&self, task: TaskId) -> BoxFuture<'_, Result<Attached, Error>> {
+        self.blocking(move |inner| {
+            let dns = container::reopen(&inner.names, task)?;
+            let gateway_ip = locked(&inner.addresses).of(task);
+            Ok(Attached { netns: inner.names.task_file(task), gateway_ip, dns: Some(dns) })
+        })
+    }
+    fn detach(&self, task: TaskId) -> BoxFuture<'_, Result<(), Error>> {
+        self.blocking(move |inner| inner.detach(task))
+    }
+    fn attached(&self) -> BoxFuture<'_, Result<Vec<TaskId>, Error>> {
+        self.blocking(|inner| inner.attached())
+    }
+    fn remove_all(&self) -> BoxFuture<'_, Result<(), Error>> {
+        self.blocking(Inner::remove_all)
+    }
+}
+
+impl Inner {
+    /// Gateway bridge, forwarding and packet rules, whatever was there.
+    fn ensure_host(&self, synced: &mut Synced) -> Result<(), Error> {
+        let owner =
+            Owner { id: self.names.id().to_owned(), port: synced.port, root: self.root.clone() };
+        let accept = synced.port.map(|port| (port, synced.members.clone()));
+        let rules = HostRules {
+            table: self.names.table(),
+            bridge: self.names.gateway(),
+            subnet: self.subnet,
+            accept,
+        };
+        let last = synced.rules.take();
+        let generation = self.in_host(|| {
+            gateway::ensure(&mut Route::open()?, &self.names, &owner, self.subnet)?;
+            let forward = |source| kernel("let packets be forwarded", source);
+            netns::sysctl("ipv4/ip_forward", "1").map_err(forward)?;
+            // Any change of rules by anybody raises the generation: unless it stands still, ours are written again.
+            if last != Some((rules.clone(), nft::generation()?)) {
+                rules.apply()?;
+            }
+            nft::generation()
+        })?;
+        synced.rules = Some((rules, generation));
+        Ok(())
+    }
+
+    fn in_host<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+        netns::on_thread(|| {
+            let enter = |source| kernel("enter the host's network namespace", source);
+            self.host.enter().map_err(enter)?;
+            work()
+        })
+    }
+
+    fn claim(&self, synced: &mut Synced, port: u16) -> Result<(), Error> {
+        let other = self.in_host(|| {
+            let links = link::links(&mut Route::open()?)?;
+            Ok(links.into_iter().find_map(|link| {
+                let owner = Owner::read(&link.alias)?;
+                let theirs = owner.id != self.names.id() && owner.port == Some(port);
+                theirs.then_some((owner.root, link.name))
+            }))
+        })?;
+        if let Some((other, bridge)) = other {
+            return Err(Error::PortClash { port, other, bridge });
+        }
+        synced.port = Some(port);
+        self.ensure_host(synced)
+    }
+
+    fn sync(&self, desired: &NodeOverlay) -> Result<(), Error> {
+        let mut synced = locked(&self.synced);
+        let synced = &mut *synced;
+        synced.members.clone_from(&desired.members);
+        synced.members.sort();
+        synced.members.dedup();
+        // The accept set first: what must not be heard any more is shut out before anything else is tried.
+        if desired.data_path_port == 0 {
+            self.ensure_host(synced)?;
+        } else {
+            self.claim(synced, desired.data_path_port)?;
+        }
+        let addresses = self.in_host(|| link::addresses(&mut Route::open()?))?;
+        let own = |member: &&Ipv4Addr| addresses.iter().any(|(_, ip, _)| ip == *member);
+        let local = desired.members.iter().find(own).copied();
+        let wanted: BTreeSet<NetworkId> = desired.networks.iter().map(|n| n.id).collect();
+        let mut failed = Vec::new();
+        let mut note = |network, result: Result<(), Error>| {
+            failed.extend(result.err().map(|error| Unsynced { network, error: Box::new(error) }));
+        };
+        for id in self.networks()?.difference(&wanted) {
+            note(*id, network::remove(&self.names, *id));
+        }
+        for network in &desired.networks {
+            let port = desired.data_path_port;
+            note(network.id, network::sync(&self.names, &self.host, network, port, local));
+        }
+        if failed.is_empty() { Ok(()) } else { Err(Error::Networks(failed)) }
+    }
+
+    fn attach(
+        &self,
+        task: TaskId,
+        legs: Vec<AttachLeg>,
+        outside: Outside,
+    ) -> Result<Attached, Error> {
+        // Whatever an interrupted attempt left.
+        self.detach(task)?;
+        let open = |leg: AttachLeg| {
+            let file = self.names.network_file(leg.network);
+            let inside = netns::is_pinned(&file).then(|| Netns::open(&file));
+            let at = |source| kernel(format!("open {}", file.display()), source);
+            let inside = inside.ok_or(Error::UnknownNetwork(leg.network))?.map_err(at)?;
+            Ok((leg, inside))
+        };
+        let legs = legs.into_iter().map(open).collect::<Result<Vec<_>, Error>>()?;
+        let gateway_ip = match outside {
+            Outside::Reachable => Some(locked(&self.addresses).take(task)?),
+            Outside::Closed => None,
+        };
+        let out = gateway_ip.map(|ip| WayOut { ip, subnet: self.subnet });
+        match container::make(&self.names, &self.host, task, &legs, out) {
+            Ok(dns) => {
+                Ok(Attached { netns: self.names.task_file(task), gateway_ip, dns: Some(dns) })
+            }
+            Err(error) => {
+                locked(&self.addresses).give_back(task);
+                Err(error)
+            }
+        }
+    }
+
+    fn detach(&self, task: TaskId) -> Result<(), Error> {
+        let ip = locked(&self.addresses).of(task);
+        let pinned = netns::is_pinned(&self.names.task_file(task));
+        container::remove(&self.names, task)?;
+        if !pinned && ip.is_some() {
+            // Its namespace was unpinned by other hands, but a process may still keep it and with it the ports.
+            let networks = self.networks()?;
+            let files: Vec<_> = networks.iter().map(|id| self.names.network_file(*id)).collect();
+            container::remove_ports(&self.names, &self.host, &files, task, ip)?;
+        }
+        locked(&self.addresses).give_back(task);
+        Ok(())
+    }
+
+    fn attached(&self) -> Result<Vec<TaskId>, Error> {
+        let mut tasks = self.pinned(|name| name.parse().ok())?;
+        tasks.sort();
+        Ok(tasks)
+    }
+    fn networks(&self) -> Result<BTreeSet<NetworkId>, Error> {
+        Ok(self.files(Names::network_of)?.into_iter().collect())
+    }
+    /// What the files of the folder that are namespaces stand for.
+    fn pinned<T>(&self, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Error> {
+        let folder = self.names.folder().to_owned();
+        self.files(move |name| read(name).filter(|_| netns::is_pinned(&folder.join(name))))
+    }
+    fn files<T>(&self, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, Error> {
+        let at = |source| kernel(format!("list {}", self.names.folder().display()), source);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.names.folder()).map_err(at)? {
+            found.extend(entry.map_err(at)?.file_name().to_str().and_then(&read));
+        }
+        Ok(found)
+    }
+
+    fn remove_all(&self) -> Result<(), Error> {
+        let mut synced = locked(&self.synced);
+        for task in self.attached()? {
+            self.detach(task)?;
+        }
+        for network in self.networks()? {
+            network::remove(&self.names, network)?;
+        }
+        self.in_host(|| {
+            let gateway = self.names.gateway();
+            let mut batch = netlink::Batch::new();
+            let message = link::remove_named(&gateway);
+            batch.push(format!("remove bridge {gateway}"), netlink::Mode::Remove, message);
+            Route::open()?.apply(batch)?;
+            nft::Transaction::removing(&self.names.table()).commit()
+        })?;
+        *synced = Synced::default();
+        Ok(())
+    }
+}
+
+/// What a lock guards is whole even if a holder panicked: it is only ever replaced.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

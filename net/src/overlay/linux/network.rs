@@ -1,0 +1,187 @@
+//! One overlay network on this node: its namespace with a bridge and a tunnel device, brought to what is desired.
+//! Reads what is there, writes the difference; a row removed by hand is made again, a foreign one removed.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::InfoBridgePort;
+use skein_events::id::NetworkId;
+use skein_events::view::overlay::NodeNetwork;
+
+use super::link::{self, Link, Row, Tunnel};
+use super::names::{BRIDGE, Names, TUNNEL, is_task_port};
+use super::netlink::{Batch, Mode, Route, kernel};
+use super::netns::{self, Netns};
+use crate::overlay::Error;
+
+/// What is left of 1,500 bytes after the outer Ethernet, IP, UDP and VXLAN headers (50 bytes, RFC 7348 §5).
+pub(super) const MTU: u32 = 1450;
+
+/// Brings one network to what is desired.
+pub(super) fn sync(
+    names: &Names,
+    host: &Netns,
+    desired: &NodeNetwork,
+    port: u16,
+    local: Option<Ipv4Addr>,
+) -> Result<(), Error> {
+    let file = names.network_file(desired.id);
+    let there = |what: &str, source| {
+        kernel(format!("{what} the namespace of network {}", desired.id), source)
+    };
+    if !netns::is_pinned(&file) {
+        netns::on_thread(|| {
+            netns::enter_new()?;
+            // No addresses of its own making: what is in there comes from the log.
+            netns::sysctl("ipv6/conf/default/disable_ipv6", "1")?;
+            netns::sysctl("ipv4/ip_forward", "0")?;
+            netns::pin_own(&file)
+        })
+        .map_err(|source| there("make", source))?;
+    }
+    let inside = Netns::open(&file).map_err(|source| there("open", source))?;
+    let tunnel = Tunnel { vni: desired.vni, port, local, mtu: MTU };
+    netns::on_thread(|| {
+        host.enter().map_err(|source| there("leave", source))?;
+        let mut outer = Route::open()?;
+        inside.enter().map_err(|source| there("enter", source))?;
+        let mut inner = Route::open()?;
+        let (bridge, tunnel) = devices(names, &mut outer, &mut inner, &inside, desired, &tunnel)?;
+        bridge_address(&mut inner, bridge, desired)?;
+        rows(&mut inner, tunnel, desired)
+    })
+}
+
+/// Makes bridge, tunnel and ports be there and up; returns the indexes of bridge and tunnel.
+fn devices(
+    names: &Names,
+    outer: &mut Route,
+    inner: &mut Route,
+    inside: &Netns,
+    desired: &NodeNetwork,
+    tunnel: &Tunnel,
+) -> Result<(u32, u32), Error> {
+    let id = desired.id;
+    let mut links = link::links(inner)?;
+    let find = |links: &[Link], name: &str| links.iter().find(|link| link.name == name).cloned();
+    let (old_bridge, old_tunnel) = (find(&links, BRIDGE), find(&links, TUNNEL));
+    let stale = old_tunnel.as_ref().filter(|link| !tunnel.is(link));
+    if let Some(stale) = stale {
+        let mut batch = Batch::new();
+        batch.push(
+            format!("remove the tunnel of network {id}"),
+            Mode::Remove,
+            link::remove(stale.index),
+        );
+        inner.apply(batch)?;
+    }
+    if old_bridge.is_none() {
+        let bridge = link::bridge(BRIDGE, names.mac(&id.to_string()));
+        let mut batch = Batch::new();
+        batch.push(format!("make the bridge of network {id}"), Mode::Create, bridge);
+        inner.apply(batch)?;
+    }
+    if old_tunnel.is_none() || stale.is_some() {
+        let made = link::vxlan_in(inside.as_fd(), TUNNEL, tunnel);
+        let mut batch = Batch::new();
+        batch.push(format!("make the tunnel of network {id}"), Mode::Create, made);
+        outer.apply(batch)?;
+    }
+    if old_bridge.is_none() || old_tunnel.is_none() || stale.is_some() {
+        links = link::links(inner)?;
+    }
+    let gone =
+        |what| kernel(format!("make the {what} of network {id}"), io::ErrorKind::NotFound.into());
+    let bridge = find(&links, BRIDGE).ok_or_else(|| gone("bridge"))?;
+    let tunnel = find(&links, TUNNEL).ok_or_else(|| gone("tunnel"))?;
+    let mut batch = Batch::new();
+    if !bridge.up {
+        batch.push(
+            format!("set the bridge of network {id} up"),
+            Mode::Change,
+            link::up(bridge.index),
+        );
+    }
+    for port in links.iter().filter(|link| link.index == tunnel.index || is_task_port(&link.name)) {
+        if port.controller != Some(bridge.index) || !port.up {
+            let what = format!("plug {} in the bridge of network {id}", port.name);
+            batch.push(what, Mode::Change, link::port(port.index, bridge.index));
+        }
+    }
+    if tunnel.controller != Some(bridge.index) {
+        // Where an address is behind the tunnel is told by rows, not by whoever last claimed it.
+        let silent = link::port_option(TUNNEL, InfoBridgePort::Learning(false));
+        batch.push(format!("keep the bridge of network {id} from learning"), Mode::Change, silent);
+    }
+    inner.apply(batch)?;
+    Ok((bridge.index, tunnel.index))
+}
+
+/// Gives the bridge its one address.
+fn bridge_address(inner: &mut Route, bridge: u32, desired: &NodeNetwork) -> Result<(), Error> {
+    let wanted = (bridge, desired.gateway, desired.subnet.prefix());
+    let found = link::addresses(inner)?;
+    let mut batch = Batch::new();
+    for (index, ip, prefix) in found.iter().filter(|a| a.0 == bridge && **a != wanted) {
+        let message = RouteNetlinkMessage::DelAddress(link::address(*index, *ip, *prefix));
+        batch.push(
+            format!("take {ip} from the bridge of network {}", desired.id),
+            Mode::Remove,
+            message,
+        );
+    }
+    if !found.contains(&wanted) {
+        let message = link::address(bridge, desired.gateway, desired.subnet.prefix());
+        let message = RouteNetlinkMessage::NewAddress(message);
+        let what = format!("give {} to the bridge of network {}", desired.gateway, desired.id);
+        batch.push(what, Mode::Put, message);
+    }
+    inner.apply(batch)
+}
+
+/// Makes neighbour and forwarding rows those of the peers, no more and no less.
+fn rows(inner: &mut Route, tunnel: u32, desired: &NodeNetwork) -> Result<(), Error> {
+    let wanted: BTreeSet<Row> = desired
+        .peers
+        .iter()
+        .flat_map(|peer| {
+            let (ip, mac) = (peer.leg.ip, peer.leg.mac);
+            [Row::Neighbour(ip, mac), Row::Remote(mac, peer.vtep), Row::Port(mac)]
+        })
+        .collect();
+    let found: BTreeSet<Row> = link::rows(inner, tunnel)?.into_iter().collect();
+    let mut batch = Batch::new();
+    for row in found.difference(&wanted) {
+        let message = RouteNetlinkMessage::DelNeighbour(row.message(tunnel));
+        batch.push("remove a row of the tunnel", Mode::Remove, message);
+    }
+    for row in wanted.difference(&found) {
+        let message = RouteNetlinkMessage::NewNeighbour(row.message(tunnel));
+        batch.push("write a row of the tunnel", Mode::Put, message);
+    }
+    inner.apply(batch)
+}
+
+/// Removes a network's devices and namespace; the port of the tunnel is free when this returns.
+pub(super) fn remove(names: &Names, id: NetworkId) -> Result<(), Error> {
+    let file = names.network_file(id);
+    if netns::is_pinned(&file) {
+        let failed = |source| kernel(format!("enter the namespace of network {id}"), source);
+        let inside = Netns::open(&file).map_err(failed)?;
+        netns::on_thread(|| {
+            inside.enter().map_err(failed)?;
+            let mut inner = Route::open()?;
+            let mut batch = Batch::new();
+            for link in link::links(&mut inner)?.iter().filter(|link| link.kind.is_some()) {
+                let what = format!("remove {} of network {id}", link.name);
+                batch.push(what, Mode::Remove, link::remove(link.index));
+            }
+            inner.apply(batch)
+        })?;
+    }
+    netns::unpin(&file)
+        .map_err(|source| kernel(format!("remove the namespace of network {id}"), source))
+}
