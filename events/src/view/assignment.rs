@@ -28,6 +28,19 @@ pub enum Order {
     Stop,
 }
 
+/// How far a node had come with a task, as the log knows it: tells a node that has lost its memory what not to start again.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub enum Phase {
+    /// Its process was never started.
+    New,
+    /// Its process was started.
+    Started,
+    /// It ended; something of it may be left.
+    Ended,
+}
+
 /// A task's place on one network, with what its interface needs.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct AssignedLeg {
@@ -58,6 +71,8 @@ pub struct AssignedTask {
     pub slot: u64,
     /// How far it is to come.
     pub order: Order,
+    /// How far it came.
+    pub phase: Phase,
     /// What it runs.
     pub spec: TaskSpec,
     /// Environment, `KEY=value`.
@@ -185,6 +200,21 @@ fn assigned(state: &State, task: &Task) -> AssignedTask {
                     Order::Run
                 }
             }
+        },
+        phase: match task.status.state {
+            state if state.is_terminal() => Phase::Ended,
+            TaskState::Starting | TaskState::Running => Phase::Started,
+            TaskState::Pending
+            | TaskState::Assigned
+            | TaskState::Accepted
+            | TaskState::Preparing
+            | TaskState::Ready
+            | TaskState::Complete
+            | TaskState::Shutdown
+            | TaskState::Failed
+            | TaskState::Rejected
+            | TaskState::Remove
+            | TaskState::Orphaned => Phase::New,
         },
         spec: version.task.clone(),
         env: detached.map(|d| d.env.clone()).unwrap_or_default(),
