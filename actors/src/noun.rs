@@ -140,7 +140,9 @@ impl Actor for NounActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let listen = self.log.send(Listen(ctx.address().recipient()));
-        ctx.wait(async move { drop(listen.await) }.into_actor(self));
+        ctx.spawn(
+            listen.into_actor(self).map(|sent, _, _| sent.expect("the writer outlives its nouns")),
+        );
     }
 }
 
