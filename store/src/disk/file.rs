@@ -1,0 +1,73 @@
+//! The real disk: a directory that one process holds.
+//! The lock is a file of its own, because the log's file may be replaced while the daemon runs.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Disk;
+use crate::error::Error;
+
+/// A directory, locked for this process as long as the value lives.
+#[derive(Debug)]
+pub struct FileDisk {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl FileDisk {
+    /// Makes the directory if it is not there and takes its lock.
+    pub fn open(root: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(root)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(root.join("lock"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse(root.display().to_string())),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.root)?.sync_all()
+    }
+}
+
+impl Disk for FileDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
+        let path = self.root.join(name);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        self.sync_directory()?;
+        let backend = redb::backends::FileBackend::new(file).map_err(io::Error::other)?;
+        Ok(Box::new(backend))
+    }
+
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.root.join(from), self.root.join(to))?;
+        self.sync_directory()
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match std::fs::remove_file(self.root.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => self.sync_directory(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_daemon_on_one_root_is_told_so() {
+        let root = tempfile::tempdir().unwrap();
+        let first = FileDisk::open(root.path()).unwrap();
+        let text = FileDisk::open(root.path()).unwrap_err().to_string();
+        assert!(text.starts_with("data root in use: another daemon runs on /"), "{text}");
+        drop(first);
+        FileDisk::open(root.path()).unwrap();
+    }
+}

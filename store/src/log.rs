@@ -1,0 +1,452 @@
+//! The log as everybody but consensus sees it: committed batches by position, pulled at the reader's own pace, on any thread.
+//! Opening checks the newest entries and refuses a damaged log; it never cuts one. What a torn write leaves is an
+//! uncommitted transaction of the database, which the database drops; so a bad row is never a torn one.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use bytes::Bytes;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use skein_events::record::{Hash, Place, Position};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::disk::{Backend, Disk};
+use crate::error::Error;
+use crate::raft::Vote;
+use crate::recent::Recent;
+use crate::row::{Kind, Link, Row};
+use crate::table::entries::{self, BASES, Budget, ENTRIES, MEMBERSHIPS};
+use crate::table::meta::{
+    self, FORMAT, KEY_COMMITTED, KEY_EPOCH, KEY_FORMAT, KEY_RAFT_FLOOR, KEY_VOTE, META,
+};
+use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
+use crate::writer::{Op, QUEUE, Writer};
+
+/// Name of the log's file on its disk.
+pub const FILE: &str = "log.redb";
+/// Rows checked when the log is opened: what the last seconds before a crash can have written.
+const CHECKED_AT_OPEN: u64 = 256;
+/// Rows read from disk at once on behalf of one caller; bounds memory whatever the caller asks for.
+const CHUNK: Budget = Budget { rows: 1024, bytes: 4 << 20 };
+
+/// How the log is kept. The defaults are what docs/adr/0002-log-file.md decided.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Commit in two phases and keep the allocator's state, so that reopening after a crash is quick at any size.
+    pub quick_repair: bool,
+    /// Page cache of the database, in bytes.
+    pub cache: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { quick_repair: true, cache: 32 << 20 }
+    }
+}
+
+/// A handle on the log; clones share it.
+#[derive(Clone, Debug)]
+pub struct Log(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Replaced as a whole when a redaction rewrites the file.
+    pub(crate) database: RwLock<Arc<Database>>,
+    pub(crate) recent: Mutex<Recent>,
+    pub(crate) head: watch::Sender<Head>,
+    pub(crate) queue: mpsc::Sender<Op>,
+}
+
+/// Where the readable history ends: the last record that is committed and handed to the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The last record; @0 if there is none.
+    pub position: Position,
+    /// Hash of the entry that holds it; with the position it makes a cursor.
+    pub h: Hash,
+    /// Index of the last entry handed on, which may hold no records; `None` before the first.
+    pub index: Option<u64>,
+}
+
+/// One committed batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Its place in the consensus log.
+    pub place: Place,
+    /// Position of its first record.
+    pub first: Position,
+    /// How many records it holds.
+    pub count: u32,
+    /// Hash of its entry.
+    pub h: Hash,
+    /// The batch, see `skein_events::record`.
+    pub bytes: Bytes,
+}
+
+impl StoredBatch {
+    /// Position of its last record.
+    pub fn last(&self) -> Position {
+        Position(self.first.0 + u64::from(self.count) - 1)
+    }
+}
+
+/// How much one read returns; the first batch always fits.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Batches.
+    pub batches: usize,
+    /// Bytes of batches.
+    pub bytes: usize,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { batches: 256, bytes: 1 << 20 }
+    }
+}
+
+impl Log {
+    /// Opens the log of a disk, or makes an empty one. The `Writer` must run for anything to be written;
+    /// `fatal` is told once if a write fails, and must end the process: nothing is acknowledged after it.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        options: Options,
+        fatal: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<(Self, Writer), Error> {
+        disk.remove(crate::rewrite::FILE)?;
+        let database = open_database(disk.as_ref(), FILE, options)?;
+        make_tables(&database, options)?;
+        let transaction = database.begin_read()?;
+        let known = Known::read(&transaction)?;
+        let head = known.head(&transaction)?;
+        drop(transaction);
+        let (queue, operations) = mpsc::channel(QUEUE);
+        let log = Self(Arc::new(Inner {
+            database: RwLock::new(Arc::new(database)),
+            recent: Mutex::new(known.recent()),
+            head: watch::Sender::new(head),
+            queue,
+        }));
+        let writer = Writer::new(log.clone(), operations, disk, options, Box::new(fatal));
+        Ok((log, writer))
+    }
+
+    /// Where the readable history ends.
+    pub fn head(&self) -> Head {
+        *self.0.head.borrow()
+    }
+
+    /// As `head`, to wait for more.
+    pub fn watch_head(&self) -> watch::Receiver<Head> {
+        self.0.head.subscribe()
+    }
+
+    /// The batch that holds `from` and those after it, in order, as far as the limit allows; none if `from` is not there yet.
+    pub fn read(&self, from: Position, limit: Limit) -> Result<Vec<StoredBatch>, Error> {
+        let head = self.head();
+        let Some(last) = head.index.filter(|_| from <= head.position) else {
+            return Ok(Vec::new());
+        };
+        let Some(mut next) = self.find(from, last)? else { return Ok(Vec::new()) };
+        let (mut batches, mut bytes) = (Vec::new(), 0);
+        while next <= last && batches.len() < limit.batches && bytes < limit.bytes {
+            let budget = Budget {
+                rows: CHUNK.rows.min(limit.batches - batches.len()),
+                bytes: CHUNK.bytes.min(limit.bytes - bytes),
+            };
+            let rows = self.rows(next..last + 1, budget)?;
+            let Some(end) = rows.last() else { break };
+            next = end.index + 1;
+            for row in rows.into_iter().filter(|row| row.kind == Kind::Batch) {
+                bytes += row.payload.len();
+                batches.push(stored(row));
+            }
+        }
+        Ok(batches)
+    }
+
+    /// All batches from the one that holds `from` to the head of this moment.
+    pub fn batches(
+        &self,
+        from: Position,
+    ) -> impl Iterator<Item = Result<StoredBatch, Error>> + use<> {
+        let log = self.clone();
+        let end = self.head().position;
+        let mut next = from.max(Position(1));
+        let mut chunk = Vec::new().into_iter();
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if let Some(batch) = chunk.next() {
+                return Some(Ok(batch));
+            }
+            if failed || next > end {
+                return None;
+            }
+            match log.read(next, Limit { batches: CHUNK.rows, bytes: CHUNK.bytes }) {
+                Ok(batches) => {
+                    next = batches.last()?.last().next();
+                    chunk = batches.into_iter();
+                    chunk.next().map(Ok)
+                }
+                Err(error) => {
+                    failed = true;
+                    Some(Err(error))
+                }
+            }
+        })
+    }
+
+    /// Hash of the entry that holds a record: what a cursor at that position must show.
+    pub fn hash_at(&self, position: Position) -> Result<Option<Hash>, Error> {
+        let head = self.head();
+        if position == head.position {
+            return Ok(Some(head.h));
+        }
+        Ok(self.read(position, Limit { batches: 1, bytes: 1 })?.first().map(|batch| batch.h))
+    }
+
+    /// The epoch of this log; 0 until a fork.
+    pub fn epoch(&self) -> Result<u64, Error> {
+        let transaction = self.transaction()?;
+        Ok(meta::get(&transaction.open_table(META)?, KEY_EPOCH)?.unwrap_or(0))
+    }
+
+    /// Durably sets the epoch.
+    pub async fn set_epoch(&self, epoch: u64) -> Result<(), Error> {
+        self.ask(|done| Op::Epoch { epoch, done }).await
+    }
+
+    /// The newest snapshot that holds no record after `position`.
+    pub fn snapshot_at_or_before(
+        &self,
+        position: Position,
+    ) -> Result<Option<StateSnapshot>, Error> {
+        let transaction = self.transaction()?;
+        snapshots::at_or_before(&transaction.open_table(SNAPSHOTS)?, position)
+    }
+
+    /// Erases the detachable part of a record, with its salt, from the batch, from the file and from memory; the chain
+    /// still holds. Snapshots that may hold it are dropped. The file is written anew, so this takes as long as the log is large.
+    pub async fn redact(&self, position: Position) -> Result<(), Error> {
+        self.ask(|done| Op::Redact { position, done }).await?
+    }
+
+    /// Ends the writer after what is queued is durable.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.ask(|done| Op::Close { done }).await
+    }
+
+    pub(crate) async fn ask<T>(
+        &self,
+        op: impl FnOnce(oneshot::Sender<T>) -> Op,
+    ) -> Result<T, Error> {
+        let (done, answer) = oneshot::channel();
+        self.0.queue.send(op(done)).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)
+    }
+
+    pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.0.recent.lock().expect("no panic while the recent entries are locked")
+    }
+
+    pub(crate) fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.0.database.read().expect("no panic while the file is exchanged"))
+    }
+
+    pub(crate) fn transaction(&self) -> Result<ReadTransaction, Error> {
+        Ok(self.database().begin_read()?)
+    }
+
+    /// Entries of a range, each checked; fewer if the budget or the log ends first.
+    pub(crate) fn rows(&self, range: Range<u64>, budget: Budget) -> Result<Vec<Row>, Error> {
+        let (mut newest, from_memory) = {
+            // Memory first, disk second: an entry that moves from one to the other in between is seen twice, never missed.
+            let recent = self.recent();
+            let end = range.end.min(recent.end.index);
+            let split = recent.first().clamp(range.start.min(end), end);
+            (recent.range(split, end).take(budget.rows).cloned().collect::<Vec<_>>(), split)
+        };
+        if from_memory <= range.start {
+            let mut bytes = 0;
+            let fits = newest.iter().take_while(|row| {
+                let before = bytes;
+                bytes += row.payload.len();
+                before < budget.bytes
+            });
+            let fits = fits.count();
+            newest.truncate(fits);
+            return Ok(newest);
+        }
+        let transaction = self.transaction()?;
+        let (rows, bases) = (transaction.open_table(ENTRIES)?, transaction.open_table(BASES)?);
+        let mut found = entries::read(&rows, &bases, range.start..from_memory, budget)?;
+        let bytes: usize = found.iter().map(|row| row.payload.len()).sum();
+        if found.last().is_none_or(|row| row.index + 1 == from_memory) && bytes < budget.bytes {
+            let left = budget.rows - found.len();
+            found.extend(newest.into_iter().take(left));
+        }
+        Ok(found)
+    }
+
+    /// One entry, checked.
+    pub(crate) fn row(&self, index: u64) -> Result<Option<Row>, Error> {
+        if let Some(row) = self.recent().get(index) {
+            return Ok(Some(row.clone()));
+        }
+        let transaction = self.transaction()?;
+        let (rows, bases) = (transaction.open_table(ENTRIES)?, transaction.open_table(BASES)?);
+        if rows.get(index)?.is_none() {
+            return Ok(None);
+        }
+        let one = Budget { rows: 1, bytes: 1 };
+        Ok(entries::read(&rows, &bases, index..index + 1, one)?.pop())
+    }
+
+    /// Index of the first entry, up to `last`, after which the position is in the log.
+    fn find(&self, position: Position, last: u64) -> Result<Option<u64>, Error> {
+        let transaction = self.transaction()?;
+        let rows = transaction.open_table(ENTRIES)?;
+        let first = match rows.first()? {
+            Some((key, _)) => key.value(),
+            None => self.recent().first(),
+        };
+        let (mut low, mut high) = (first, last);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let in_memory = self.recent().get(middle).map(Row::link);
+            let link = match in_memory {
+                Some(link) => link,
+                None => entries::link_before_next(&rows, middle, high)?,
+            };
+            if link.position > position {
+                high = middle;
+            } else {
+                low = (middle + 1).max(link.index);
+            }
+        }
+        Ok(Some(low))
+    }
+
+    /// Tells readers that an entry is committed and handed to the state.
+    pub(crate) fn advance(&self, index: u64, batch: Option<(Position, Hash)>) {
+        self.0.head.send_modify(|head| {
+            head.index = Some(index);
+            if let Some((position, h)) = batch {
+                (head.position, head.h) = (position, h);
+            }
+        });
+    }
+}
+
+pub(crate) fn stored(row: Row) -> StoredBatch {
+    StoredBatch {
+        place: row.place(),
+        first: row.first,
+        count: row.count,
+        h: row.h,
+        bytes: row.payload,
+    }
+}
+
+pub(crate) fn open_database(
+    disk: &dyn Disk,
+    name: &str,
+    options: Options,
+) -> Result<Database, Error> {
+    let backend = Backend(disk.open(name)?);
+    Ok(redb::Builder::new().set_cache_size(options.cache).create_with_backend(backend)?)
+}
+
+/// Makes the tables, once.
+pub(crate) fn make_tables(database: &Database, options: Options) -> Result<(), Error> {
+    match database.begin_read()?.open_table(META) {
+        Ok(_) => return Ok(()),
+        Err(redb::TableError::TableDoesNotExist(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut transaction = database.begin_write()?;
+    transaction.set_quick_repair(options.quick_repair);
+    transaction.open_table(ENTRIES)?;
+    transaction.open_table(BASES)?;
+    transaction.open_table(MEMBERSHIPS)?;
+    transaction.open_table(SNAPSHOTS)?;
+    meta::put(&mut transaction.open_table(META)?, KEY_FORMAT, &FORMAT)?;
+    Ok(transaction.commit()?)
+}
+
+/// What a file says when it is opened.
+struct Known {
+    end: Link,
+    detached: bool,
+    floor: Option<(u64, u64)>,
+    vote: Option<Vote>,
+    committed: Option<(u64, u64)>,
+}
+
+impl Known {
+    fn recent(self) -> Recent {
+        let mut recent = Recent::new(self.end, self.floor, self.vote, self.committed);
+        recent.detached = self.detached;
+        recent
+    }
+
+    fn read(transaction: &ReadTransaction) -> Result<Self, Error> {
+        let values = transaction.open_table(META)?;
+        let found = meta::get(&values, KEY_FORMAT)?.unwrap_or(0);
+        if found != FORMAT {
+            return Err(Error::Format { found, known: FORMAT });
+        }
+        let floor: Option<(u64, u64)> = meta::get(&values, KEY_RAFT_FLOOR)?;
+        let committed: Option<(u64, u64)> = meta::get(&values, KEY_COMMITTED)?;
+        let (rows, bases) = (transaction.open_table(ENTRIES)?, transaction.open_table(BASES)?);
+        let mut end = entries::end(&rows)?.unwrap_or(Link::GENESIS);
+        let from = end.index.saturating_sub(CHECKED_AT_OPEN);
+        let first = rows.first()?.map_or(end.index, |(key, _)| key.value()).max(from);
+        let all = Budget { rows: usize::MAX, bytes: usize::MAX };
+        entries::read(&rows, &bases, first..end.index, all)?;
+        let beyond = floor.filter(|(_, index)| *index >= end.index);
+        if let Some((term, index)) = beyond {
+            end = snapshots::end_at(&transaction.open_table(SNAPSHOTS)?, index)?.unwrap_or(Link {
+                index: index + 1,
+                term,
+                ..end
+            });
+        }
+        match committed {
+            Some((_, committed)) if committed >= end.index => {
+                Err(Error::Short { end: end.index, committed })
+            }
+            _ => Ok(Self {
+                end,
+                detached: beyond.is_some(),
+                floor,
+                vote: meta::get(&values, KEY_VOTE)?,
+                committed,
+            }),
+        }
+    }
+
+    /// The last record among the committed entries.
+    fn head(&self, transaction: &ReadTransaction) -> Result<Head, Error> {
+        let mut head = Head { position: Position(0), h: Hash::default(), index: None };
+        let Some((_, index)) = self.committed else { return Ok(head) };
+        head.index = Some(index);
+        let rows = transaction.open_table(ENTRIES)?;
+        for item in rows.range(..=index)?.rev() {
+            let (key, value) = item?;
+            let row = Row::decode_head(key.value(), value.value())
+                .map_err(|what| Error::Damaged { index: key.value(), first: Position(0), what })?;
+            if row.kind == Kind::Batch {
+                head.position = Position(row.link().position.0 - 1);
+                head.h = row.h;
+                return Ok(head);
+            }
+        }
+        if let Some(snapshot) =
+            snapshots::at_or_before(&transaction.open_table(SNAPSHOTS)?, Position(u64::MAX))?
+        {
+            (head.position, head.h) = (snapshot.position, snapshot.h);
+        }
+        Ok(head)
+    }
+}

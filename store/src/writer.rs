@@ -1,0 +1,238 @@
+//! The one writer: drains its queue, commits once, then tells those who wait.
+//! An async loop and not a thread, so the simulator can run it on virtual time; the daemon blocks a thread of its own on it.
+//!
+//! Invariant: nobody is told before the commit that holds his write is durable; after a failed commit nobody is told anything.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use openraft::storage::IOFlushed;
+use skein_events::record::Position;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::log::{Log, Options};
+use crate::raft::{Types, Vote};
+use crate::row::{Kind, Link, Row};
+use crate::table::entries::{self, BASES, ENTRIES, MEMBERSHIPS};
+use crate::table::meta::{self, KEY_COMMITTED, KEY_EPOCH, KEY_RAFT_FLOOR, KEY_VOTE, META};
+use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
+
+/// Operations that may wait: one flight has at most this many entries, and consensus sends one flight at a time.
+pub(crate) const QUEUE: usize = 4096;
+/// Bytes of entries in one commit; more waits for the next, so a commit stays well below an election timeout.
+const COMMIT_BYTES: usize = 16 << 20;
+
+/// A write that waits for its turn.
+pub(crate) enum Op {
+    Append {
+        rows: Vec<Row>,
+        base: Option<Link>,
+        done: IOFlushed<Types>,
+    },
+    Vote {
+        vote: Vote,
+        done: oneshot::Sender<()>,
+    },
+    Truncate {
+        from: u64,
+        done: oneshot::Sender<Option<Link>>,
+    },
+    Floor {
+        term: u64,
+        index: u64,
+    },
+    /// Written with the next commit that has another reason; may be lost, so it costs no sync of its own.
+    Committed {
+        term: u64,
+        index: u64,
+    },
+    Epoch {
+        epoch: u64,
+        done: oneshot::Sender<()>,
+    },
+    Snapshot {
+        snapshot: StateSnapshot,
+        done: oneshot::Sender<()>,
+    },
+    Redact {
+        position: Position,
+        done: oneshot::Sender<Result<(), Error>>,
+    },
+    Close {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// See the file's head.
+pub struct Writer {
+    log: Log,
+    queue: mpsc::Receiver<Op>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) options: Options,
+    fatal: Box<dyn Fn(&str) + Send + Sync>,
+    committed: Option<(u64, u64)>,
+}
+
+enum Told {
+    Flushed(IOFlushed<Types>),
+    Done(oneshot::Sender<()>),
+    Truncated(oneshot::Sender<Option<Link>>, Option<Link>),
+}
+
+impl Writer {
+    pub(crate) fn new(
+        log: Log,
+        queue: mpsc::Receiver<Op>,
+        disk: Arc<dyn Disk>,
+        options: Options,
+        fatal: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Self {
+        Self { log, queue, disk, options, fatal, committed: None }
+    }
+
+    /// Writes until the log is closed. Does not return after a failed write, so that nothing behind it is acknowledged.
+    pub async fn run(mut self) {
+        if let Err(error) = self.work().await {
+            (self.fatal)(&error.to_string());
+            pending::<()>().await;
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), Error> {
+        while let Some(first) = self.queue.recv().await {
+            self.disk.latency().await;
+            let (mut ops, mut redactions, mut close) = (Vec::new(), Vec::new(), None);
+            let (mut next, mut bytes) = (Some(first), 0);
+            while let Some(op) = next {
+                match op {
+                    Op::Redact { position, done } => redactions.push((position, done)),
+                    Op::Close { done } => close = Some(done),
+                    op => {
+                        bytes += op.bytes();
+                        ops.push(op);
+                    }
+                }
+                // A redaction sees what was queued before it, so nothing is taken past one.
+                let more = redactions.is_empty() && close.is_none() && bytes < COMMIT_BYTES;
+                next = if more { self.queue.try_recv().ok() } else { None };
+            }
+            self.commit(ops, close.is_some())?;
+            if !redactions.is_empty() {
+                crate::rewrite::redact(self, &self.log.clone(), redactions)?;
+            }
+            if let Some(done) = close {
+                let _ = done.send(());
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, ops: Vec<Op>, closing: bool) -> Result<(), Error> {
+        let needed = ops.iter().any(|op| !matches!(op, Op::Committed { .. }));
+        if !needed {
+            for op in ops {
+                if let Op::Committed { term, index } = op {
+                    self.committed = Some((term, index));
+                }
+            }
+            if !(closing && self.committed.is_some()) {
+                return Ok(());
+            }
+            return self.write(Vec::new());
+        }
+        self.write(ops)
+    }
+
+    fn write(&mut self, ops: Vec<Op>) -> Result<(), Error> {
+        let database = self.log.database();
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(self.options.quick_repair);
+        let mut told = Vec::with_capacity(ops.len());
+        let mut end = None;
+        {
+            let mut rows = transaction.open_table(ENTRIES)?;
+            let mut values = transaction.open_table(META)?;
+            for op in ops {
+                match op {
+                    Op::Append { rows: new, base, done } => {
+                        if let Some(base) = base {
+                            entries::put_base(&mut transaction.open_table(BASES)?, &base)?;
+                        }
+                        for row in &new {
+                            rows.insert(row.index, row.encode().as_slice())?;
+                            if row.kind == Kind::Membership {
+                                transaction.open_table(MEMBERSHIPS)?.insert(row.index, ())?;
+                            }
+                        }
+                        end = new.last().map(|row| row.index + 1).or(end);
+                        told.push(Told::Flushed(done));
+                    }
+                    Op::Vote { vote, done } => {
+                        meta::put(&mut values, KEY_VOTE, &vote)?;
+                        told.push(Told::Done(done));
+                    }
+                    Op::Truncate { from, done } => {
+                        rows.retain_in(from.., |_, _| false)?;
+                        transaction.open_table(BASES)?.retain_in(from.., |_, _| false)?;
+                        transaction.open_table(MEMBERSHIPS)?.retain_in(from.., |_, ()| false)?;
+                        end = Some(from);
+                        told.push(Told::Truncated(done, entries::end(&rows)?));
+                    }
+                    Op::Floor { term, index } => {
+                        meta::put(&mut values, KEY_RAFT_FLOOR, &(term, index))?;
+                    }
+                    Op::Committed { term, index } => self.committed = Some((term, index)),
+                    Op::Epoch { epoch, done } => {
+                        meta::put(&mut values, KEY_EPOCH, &epoch)?;
+                        told.push(Told::Done(done));
+                    }
+                    Op::Snapshot { snapshot, done } => {
+                        let bytes = snapshots::encode(&snapshot);
+                        transaction
+                            .open_table(SNAPSHOTS)?
+                            .insert(snapshot.position.0, bytes.as_slice())?;
+                        told.push(Told::Done(done));
+                    }
+                    Op::Redact { .. } | Op::Close { .. } => {
+                        unreachable!("redactions and the end are taken out before a commit")
+                    }
+                }
+            }
+            if let Some(committed) = self.committed.take() {
+                meta::put(&mut values, KEY_COMMITTED, &committed)?;
+            }
+        }
+        transaction.commit()?;
+        if let Some(end) = end {
+            self.log.recent().flushed(end);
+        }
+        for told in told {
+            match told {
+                Told::Flushed(done) => done.io_completed(Ok(())),
+                // Who no longer listens does not need to know.
+                Told::Done(done) => drop(done.send(())),
+                Told::Truncated(done, link) => drop(done.send(link)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Op {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Append { rows, .. } => rows.iter().map(|row| row.payload.len()).sum(),
+            Self::Snapshot { snapshot, .. } => snapshot.bytes.len(),
+            Self::Vote { .. }
+            | Self::Truncate { .. }
+            | Self::Floor { .. }
+            | Self::Committed { .. }
+            | Self::Epoch { .. }
+            | Self::Redact { .. }
+            | Self::Close { .. } => 0,
+        }
+    }
+}
