@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod clock;
+pub mod dispatch;
 pub mod log;
 pub mod noun;

@@ -1,0 +1,345 @@
+//! One actor per task on this node. Its life is one function, from making it ready to leaving nothing of it; the actor
+//! around it only passes orders on.
+
+use std::collections::BTreeMap;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use tokio::sync::watch;
+
+use skein_events::command::Sighting;
+use skein_events::id::TaskId;
+use skein_events::task::{TaskState, TaskStatus};
+use skein_events::time::Span;
+use skein_events::view::assignment::{self, AssignedTask, Phase};
+use skein_net::overlay::{AttachLeg, Attached, Outside};
+use skein_runtime::api::{Condition, Container, Exit, container_id};
+use skein_runtime::error::Error;
+
+use super::{AgentActor, Saw, Tools};
+
+/// Orders that may wait: only the last one counts.
+const MAILBOX: usize = 16;
+/// Something left behind is cleared away again after so long.
+const CLEAR_AGAIN: Span = Span::seconds(1);
+
+/// What the task is to come to.
+#[derive(Message, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[rtype(result = "()")]
+pub(super) enum Order {
+    Prepare,
+    Run,
+    /// End, and say so.
+    Stop,
+    /// End without a word: it is not this node's any more.
+    Vanish,
+}
+
+impl From<assignment::Order> for Order {
+    fn from(order: assignment::Order) -> Self {
+        match order {
+            assignment::Order::Prepare => Self::Prepare,
+            assignment::Order::Run => Self::Run,
+            assignment::Order::Stop => Self::Stop,
+        }
+    }
+}
+
+pub(super) struct TaskActor {
+    orders: watch::Sender<Order>,
+    life: Option<Life>,
+}
+
+impl TaskActor {
+    pub(super) fn spawn(
+        task: AssignedTask,
+        found: Option<Condition>,
+        tools: Tools,
+        agent: Addr<AgentActor>,
+        network: watch::Receiver<u64>,
+        generation: u64,
+    ) -> Addr<Self> {
+        let (orders, receiver) = watch::channel(Order::from(task.order));
+        let life = Life { task, found, tools, agent, network, generation, orders: receiver };
+        Self { orders, life: Some(life) }.start()
+    }
+}
+
+impl Actor for TaskActor {
+    type Context = Context<Self>;
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(life) = self.life.take() {
+            ctx.spawn(life.live().into_actor(self));
+        }
+    }
+}
+
+impl Handler<Order> for TaskActor {
+    type Result = ();
+    fn handle(&mut self, order: Order, _: &mut Self::Context) {
+        // Orders only grow: a task that was told to end is not told to run again.
+        self.orders.send_if_modified(|now| {
+            let grows = order > *now;
+            if grows {
+                *now = order;
+            }
+            grows
+        });
+    }
+}
+
+/// Everything one task's life needs.
+struct Life {
+    task: AssignedTask,
+    found: Option<Condition>,
+    tools: Tools,
+    agent: Addr<AgentActor>,
+    network: watch::Receiver<u64>,
+    generation: u64,
+    orders: watch::Receiver<Order>,
+}
+
+/// How a task ended.
+enum End {
+    /// By itself, or it never began.
+    Status(TaskStatus),
+    /// As it was told.
+    Told,
+}
+
+impl Life {
+    async fn live(mut self) {
+        let end = match self.found.take() {
+            Some(Condition::Running { pid }) => self.resume(pid).await,
+            Some(Condition::Exited(exit)) => End::Status(self.ended(exit)),
+            Some(Condition::Lost) => End::Status(failed("the container was lost with its machine")),
+            // It was never started, so it may begin anew.
+            Some(Condition::Created { .. }) if self.task.phase == Phase::New => {
+                leave_nothing(self.task.id, &self.tools).await;
+                self.begin().await
+            }
+            Some(Condition::Created { .. }) => End::Status(failed("the container was not started")),
+            None if self.task.phase == Phase::New => self.begin().await,
+            None => End::Status(failed("the container is not there any more")),
+        };
+        let told = *self.orders.borrow() >= Order::Stop;
+        match end {
+            End::Told => self.tell(TaskStatus::new(TaskState::Shutdown, "shutdown")),
+            // It ended because it was told to, whatever its exit code.
+            End::Status(_) if told => self.tell(TaskStatus::new(TaskState::Shutdown, "shutdown")),
+            End::Status(status) => self.tell(status),
+        }
+        leave_nothing(self.task.id, &self.tools).await;
+        self.say(Sighting::Gone);
+    }
+
+    fn say(&self, sighting: Sighting) {
+        if *self.orders.borrow() == Order::Vanish {
+            return;
+        }
+        if self.agent.try_send(Saw(self.task.id, sighting)).is_err() {
+            tracing::error!(task = %self.task.id, "the agent does not hear what became of a task");
+        }
+    }
+
+    fn tell(&self, status: TaskStatus) {
+        self.say(Sighting::Status(status));
+    }
+
+    fn status(&self, state: TaskState, message: &str, pid: Option<u32>) -> TaskStatus {
+        TaskStatus {
+            container: Some(container_id(self.task.id)),
+            pid,
+            ..TaskStatus::new(state, message)
+        }
+    }
+
+    /// Makes everything ready, waits for the order to run, runs.
+    async fn begin(&mut self) -> End {
+        self.tell(TaskStatus::new(TaskState::Preparing, "preparing"));
+        let pid = match self.prepare().await {
+            Ok(pid) => pid,
+            Err(status) => return End::Status(status),
+        };
+        if *self.orders.borrow() == Order::Prepare {
+            self.tell(self.status(TaskState::Ready, "ready", Some(pid)));
+        }
+        if self.until(Order::Run).await >= Order::Stop {
+            return End::Told;
+        }
+        match self.tools.runtime.start(self.task.id).await {
+            Ok(()) => self.run(pid).await,
+            Err(error) => End::Status(self.rejected(&error)),
+        }
+    }
+
+    /// Goes on with a container that an earlier life of this daemon started.
+    async fn resume(&mut self, pid: u32) -> End {
+        match self.tools.kernel.reattach(self.task.id).await {
+            Ok(attached) => self.answer_names(attached),
+            Err(error) => tracing::error!(task = %self.task.id, %error, "no names for a container"),
+        }
+        self.run(pid).await
+    }
+
+    async fn run(&mut self, pid: u32) -> End {
+        self.tell(self.status(TaskState::Running, "started", Some(pid)));
+        let exit = self.tools.runtime.wait(self.task.id);
+        let mut orders = self.orders.clone();
+        let stop = async move {
+            // The sender lives as long as the actor that runs this.
+            drop(orders.wait_for(|o| *o >= Order::Stop).await);
+        };
+        futures::pin_mut!(exit, stop);
+        match futures::future::select(exit, stop).await {
+            futures::future::Either::Left((Ok(exit), _)) => End::Status(self.ended(exit)),
+            futures::future::Either::Left((Err(error), _)) => {
+                End::Status(failed(&format!("the container cannot be waited for: {error}")))
+            }
+            futures::future::Either::Right(_) => {
+                let grace = self.task.spec.container.stop_grace;
+                if let Err(error) = self.tools.runtime.stop(self.task.id, None, grace).await {
+                    tracing::warn!(task = %self.task.id, %error, "stopping");
+                }
+                End::Told
+            }
+        }
+    }
+
+    async fn until(&mut self, order: Order) -> Order {
+        match self.orders.wait_for(|o| *o >= order).await {
+            Ok(order) => *order,
+            Err(_) => Order::Vanish,
+        }
+    }
+
+    /// Image, network, container; gives its process id.
+    async fn prepare(&mut self) -> Result<u32, TaskStatus> {
+        let image = self.task.spec.container.image.clone();
+        match self.tools.runtime.image(image.clone()).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(self.rejected(&Error::NoSuchImage(image))),
+            Err(error) => return Err(self.rejected(&error)),
+        }
+        let generation = self.generation;
+        if self.network.wait_for(|g| *g >= generation).await.is_err() {
+            return Err(failed("the agent ended"));
+        }
+        let legs: Vec<AttachLeg> = self
+            .task
+            .legs
+            .iter()
+            .map(|l| AttachLeg { network: l.network, ip: l.ip, mac: l.mac, subnet: l.subnet })
+            .collect();
+        let attached = self.tools.kernel.attach(self.task.id, &legs, self.outside()).await;
+        let attached = attached.map_err(|e| rejected(chain(&e)))?;
+        let container = self.container(&attached);
+        self.answer_names(attached);
+        let created = self.tools.runtime.create(container).await;
+        created.map(|c| c.pid).map_err(|e| self.rejected(&e))
+    }
+
+    fn outside(&self) -> Outside {
+        let legs = &self.task.legs;
+        if !legs.is_empty() && legs.iter().all(|l| l.internal) {
+            Outside::Closed
+        } else {
+            Outside::Reachable
+        }
+    }
+
+    fn answer_names(&self, attached: Attached) {
+        let Some(sockets) = attached.dns else { return };
+        let networks = self.task.legs.iter().map(|l| l.network).collect();
+        let forward = self.outside() == Outside::Reachable;
+        self.tools.names.serve(self.task.id, sockets, networks, forward);
+    }
+
+    fn container(&self, attached: &Attached) -> Container {
+        let task = &self.task;
+        let short = &container_id(task.id)[..12];
+        let hostname = task.spec.container.hostname.clone().unwrap_or_else(|| short.to_owned());
+        let mut hosts =
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+        let own = task.legs.first().map(|l| l.ip).or(attached.gateway_ip);
+        if let Some(ip) = own {
+            hosts.push_str(&format!("{ip}\t{hostname}\n"));
+        }
+        let mut labels: BTreeMap<String, String> =
+            task.spec.container.labels.iter().cloned().collect();
+        let ours = [
+            ("service.id", task.service.to_string()),
+            ("service.name", task.service_name.clone()),
+            ("task", String::new()),
+            ("task.id", task.id.to_string()),
+            ("task.name", task.container_name()),
+        ];
+        labels.extend(ours.map(|(key, value)| (format!("com.docker.swarm.{key}"), value)));
+        Container {
+            id: task.id,
+            name: task.container_name(),
+            spec: task.spec.container.clone(),
+            limits: task.spec.limits,
+            env: task.env.clone(),
+            netns: attached.netns.clone(),
+            hosts,
+            resolv_conf: self.tools.resolv_conf.clone(),
+            hostname,
+            labels,
+        }
+    }
+
+    fn ended(&self, exit: Exit) -> TaskStatus {
+        let (state, message, error) = match (exit.code, exit.oom) {
+            (_, true) => (
+                TaskState::Failed,
+                "failed",
+                Some(format!("task: non-zero exit ({}): out of memory", exit.code)),
+            ),
+            (0, false) => (TaskState::Complete, "finished", None),
+            (code, false) => {
+                (TaskState::Failed, "failed", Some(format!("task: non-zero exit ({code})")))
+            }
+        };
+        TaskStatus { error, exit_code: Some(exit.code), ..self.status(state, message, None) }
+    }
+
+    fn rejected(&self, error: &Error) -> TaskStatus {
+        TaskStatus { container: None, ..rejected(chain(error)) }
+    }
+}
+
+/// An error with what led to it: the sentence a user reads in `service ps`.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(&format!(": {inner}"));
+        source = inner.source();
+    }
+    text
+}
+
+fn rejected(error: String) -> TaskStatus {
+    TaskStatus { error: Some(error), ..TaskStatus::new(TaskState::Rejected, "preparing") }
+}
+
+fn failed(error: &str) -> TaskStatus {
+    TaskStatus { error: Some(error.to_owned()), ..TaskStatus::new(TaskState::Failed, "failed") }
+}
+
+/// Clears away all that belongs to a task here, and tries again until nothing is left.
+pub(super) async fn leave_nothing(id: TaskId, tools: &Tools) {
+    tools.names.forget(id);
+    loop {
+        let container = tools.runtime.remove(id).await;
+        let network = tools.kernel.detach(id).await;
+        match (container, network) {
+            (Ok(()), Ok(())) => return,
+            (Err(error), _) => tracing::error!(task = %id, error = chain(&error), "removing"),
+            (_, Err(error)) => tracing::error!(task = %id, error = chain(&error), "detaching"),
+        }
+        #[expect(clippy::disallowed_methods, reason = "the machine, not the swarm, is waited for")]
+        tokio::time::sleep(CLEAR_AGAIN.as_std()).await;
+    }
+}
