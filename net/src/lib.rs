@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod ca;
+pub mod dns;
 pub mod overlay;
 pub mod session;
 pub mod token;

@@ -1,0 +1,204 @@
+//! The DNS server at real sockets: what goes over the wire, beside what `answer` decides.
+//! How it is reached from inside a container, and forwarding, is tested with the overlay.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+
+use hickory_proto::op::{Message, Query};
+use skein_events::id::NetworkId;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+
+const MANY: u8 = 200;
+
+fn zone() -> Arc<Zone> {
+    let ips = |range: std::ops::Range<u8>| range.map(|n| Ipv4Addr::new(10, 0, 1, n)).collect();
+    let addresses = BTreeMap::from([
+        ("web".to_owned(), ips(2..5)),
+        ("many".to_owned(), ips(2..2 + MANY)),
+        ("idle".to_owned(), Vec::new()),
+    ]);
+    let pointers = BTreeMap::from([(Ipv4Addr::new(10, 0, 1, 2), "web.1.abc".to_owned())]);
+    let network = NetworkId::from_random([1; 16]);
+    Arc::new(Zone { network, name: "front".to_owned(), internal: false, addresses, pointers })
+}
+
+struct Served {
+    server: DnsServer,
+    view: Arc<ArcSwap<ContainerZones>>,
+    udp: SocketAddr,
+    tcp: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+fn task() -> TaskId {
+    TaskId::from_random([1; 16])
+}
+
+/// A server whose host has no resolver.
+fn serve(forward: bool) -> Served {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("resolv.conf");
+    std::fs::write(&file, "nameserver 127.0.0.11\n").unwrap();
+    let server = DnsServer::new(&file, 42).unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    udp.set_nonblocking(true).unwrap();
+    tcp.set_nonblocking(true).unwrap();
+    let (at_udp, at_tcp) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+    let view = Arc::new(ArcSwap::from_pointee(ContainerZones { zones: vec![zone()], forward }));
+    server.serve(task(), DnsSockets { udp, tcp }, view.clone()).unwrap();
+    Served { server, view, udp: at_udp, tcp: at_tcp, _dir: dir }
+}
+
+fn question(name: &str, kind: RecordType) -> Message {
+    let mut message = Message::query();
+    message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+    message.metadata.recursion_desired = true;
+    message
+}
+
+async fn ask_udp(served: &Served, question: &Message) -> Message {
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.connect(served.udp).await.unwrap();
+    client.send(&question.to_vec().unwrap()).await.unwrap();
+    let mut buffer = vec![0; 65_535];
+    let n = client.recv(&mut buffer).await.unwrap();
+    let answer = Message::from_vec(&buffer[..n]).unwrap();
+    assert_eq!(answer.metadata.id, question.metadata.id);
+    answer
+}
+
+async fn ask_tcp(served: &Served, question: &Message) -> Message {
+    let mut client = tokio::net::TcpStream::connect(served.tcp).await.unwrap();
+    let bytes = question.to_vec().unwrap();
+    client.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
+    client.write_all(&bytes).await.unwrap();
+    let length = client.read_u16().await.unwrap();
+    let mut buffer = vec![0; length.into()];
+    client.read_exact(&mut buffer).await.unwrap();
+    Message::from_vec(&buffer).unwrap()
+}
+
+fn addresses(message: &Message) -> Vec<Ipv4Addr> {
+    let read = |record: &Record| match &record.data {
+        RData::A(A(ip)) => Some(*ip),
+        _ => None,
+    };
+    message.answers.iter().filter_map(read).collect()
+}
+
+#[tokio::test]
+async fn all_addresses_come_in_changing_order_with_a_short_life() {
+    let served = serve(true);
+    let mut orders = BTreeSet::new();
+    for _ in 0..60 {
+        let answer = ask_udp(&served, &question("WEB.", RecordType::A)).await;
+        assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
+        assert!(answer.metadata.authoritative && answer.metadata.recursion_available);
+        assert!(answer.answers.iter().all(|record| record.ttl == TTL));
+        let mut found = addresses(&answer);
+        orders.insert(found.clone());
+        found.sort();
+        assert_eq!(found, zone().addresses["web"]);
+    }
+    assert_eq!(orders.len(), 6, "three addresses have six orders");
+}
+
+#[tokio::test]
+async fn a_new_view_answers_at_once() {
+    let served = serve(true);
+    let asked = question("new.", RecordType::A);
+    assert_eq!(ask_udp(&served, &asked).await.metadata.response_code, ResponseCode::Refused);
+    let mut zone = Zone::clone(&zone());
+    zone.addresses.insert("new".to_owned(), vec![Ipv4Addr::new(10, 0, 1, 77)]);
+    served.view.store(Arc::new(ContainerZones { zones: vec![Arc::new(zone)], forward: true }));
+    let answer = ask_udp(&served, &asked).await;
+    assert_eq!(addresses(&answer), [Ipv4Addr::new(10, 0, 1, 77)]);
+}
+
+#[tokio::test]
+async fn names_without_such_records_are_empty_not_unknown() {
+    let served = serve(true);
+    for (name, kind) in [
+        ("web.", RecordType::AAAA),
+        ("web.", RecordType::MX),
+        ("idle.", RecordType::A),
+        ("tasks.web.", RecordType::A),
+    ] {
+        let answer = ask_udp(&served, &question(name, kind)).await;
+        let known = name != "tasks.web.";
+        let code = if known { ResponseCode::NoError } else { ResponseCode::Refused };
+        assert_eq!((answer.metadata.response_code, answer.answers.len()), (code, 0), "{name}");
+    }
+    let answer = ask_udp(&served, &question("2.1.0.10.in-addr.arpa.", RecordType::PTR)).await;
+    assert_eq!(answer.answers[0].data.to_string(), "web.1.abc.front.");
+}
+
+#[tokio::test]
+async fn long_answers_are_cut_unless_the_client_takes_them() {
+    let served = serve(true);
+    let mut asked = question("many.", RecordType::A);
+    let cut = ask_udp(&served, &asked).await;
+    assert!(cut.metadata.truncation && cut.answers.len() < usize::from(MANY));
+    assert!(cut.edns.is_none());
+    let whole = ask_tcp(&served, &asked).await;
+    assert!(!whole.metadata.truncation);
+    assert_eq!(addresses(&whole).len(), usize::from(MANY));
+    let mut edns = Edns::new();
+    edns.set_max_payload(4096);
+    asked.set_edns(edns);
+    let answer = ask_udp(&served, &asked).await;
+    assert!(!answer.metadata.truncation);
+    assert_eq!(addresses(&answer).len(), usize::from(MANY));
+    assert_eq!(answer.edns.unwrap().max_payload(), 4096);
+}
+
+#[tokio::test]
+async fn internal_containers_get_a_firm_no() {
+    let served = serve(false);
+    let answer = ask_udp(&served, &question("example.org.", RecordType::A)).await;
+    assert_eq!(answer.metadata.response_code, ResponseCode::NXDomain);
+    assert!(!answer.metadata.recursion_available);
+    assert_eq!(addresses(&ask_udp(&served, &question("web.", RecordType::A)).await).len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_no_plain_question_is_answered_so() {
+    let served = serve(true);
+    let mut update = question("web.", RecordType::A);
+    update.metadata.op_code = OpCode::Notify;
+    let mut two = question("web.", RecordType::A);
+    two.add_query(Query::query(Name::from_ascii("idle.").unwrap(), RecordType::A));
+    let mut newer = question("web.", RecordType::A);
+    let mut edns = Edns::new();
+    edns.set_version(1);
+    newer.set_edns(edns);
+    for (asked, code) in [
+        (update, ResponseCode::NotImp),
+        (two, ResponseCode::FormErr),
+        (newer, ResponseCode::BADVERS),
+    ] {
+        let answer = ask_udp(&served, &asked).await;
+        let high = answer.edns.as_ref().map_or(0, Edns::rcode_high);
+        let found = ResponseCode::from(high, answer.metadata.response_code.low());
+        // By number: BADSIG and BADVERS are both 16.
+        assert_eq!(u16::from(found), u16::from(code));
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_server_closes_its_sockets() {
+    let served = serve(true);
+    assert_eq!(served.server.tasks(), [task()]);
+    served.server.stop(task());
+    assert_eq!(served.server.tasks(), []);
+    // Its spawns end at their next turn.
+    while tokio::net::TcpStream::connect(served.tcp).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    while UdpSocket::bind(served.udp).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
