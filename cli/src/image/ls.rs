@@ -39,7 +39,8 @@ fn rows(image: &ImageSummary, whole: bool, now: Timestamp) -> Vec<Row> {
     let names = if image.repo_tags.is_empty() { &nameless[..] } else { &image.repo_tags };
     let created =
         Timestamp::from_second(image.created).map(|at| at.to_string()).unwrap_or_default();
-    let since = human::ago(&created, now);
+    // Builders that want equal bytes leave the time out, which arrives as the year 1 or as 1970's first second.
+    let since = if image.created > 0 { human::ago(&created, now) } else { "N/A".to_owned() };
     let size = human::size(image.size);
     let row = |name: &String| {
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));

@@ -1,0 +1,15 @@
+# The two commands of the README, and what CI runs. Each is a script in scripts/, which says what it does.
+
+.PHONY: help quickstart test bench
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+quickstart: ## Build, start a private swarm and tell its first story; ONCE=1 ends by itself
+	@ONCE='$(ONCE)' scripts/quickstart.sh
+
+test: ## Everything CI runs
+	@scripts/test.sh
+
+bench: ## Measure, each figure beside its limit; writes docs/performance.md
+	@scripts/bench.sh
