@@ -5,5 +5,7 @@
 pub mod agent;
 pub mod clock;
 pub mod dispatch;
+pub mod history;
 pub mod log;
 pub mod noun;
+pub mod vault;

@@ -159,6 +159,7 @@ pub struct LogActor {
     queue: VecDeque<Submit>,
     flight: Option<Flight>,
     term: Option<u64>,
+    has_led: bool,
     consensus: Box<dyn Consensus>,
     time: Arc<ClusterTime>,
     entropy: Arc<dyn Entropy>,
@@ -183,6 +184,11 @@ pub struct Writer {
     pub published: Published,
 }
 
+/// Ends the writer, and with it everybody who listens to it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
 /// Adds a listener; it hears everything at once, then what changes.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -199,6 +205,7 @@ impl LogActor {
             queue: VecDeque::new(),
             flight: None,
             term: None,
+            has_led: false,
             consensus,
             time,
             entropy,
@@ -214,6 +221,9 @@ impl LogActor {
             return;
         }
         let Some(term) = self.term else {
+            if !self.has_led {
+                return; // a manager that has just started: what came early waits for the election
+            }
             for submit in self.queue.drain(..) {
                 let text = "this manager does not lead the swarm".to_owned();
                 answer(submit.reply, Answer::Failed(Failure::Unavailable(text)));
@@ -474,6 +484,7 @@ impl Handler<Leads> for LogActor {
         }
         self.term = term;
         if term.is_some() {
+            self.has_led = true;
             // A new leader looks at everything once; nothing was handed over to it but the log.
             for listener in &mut self.listeners {
                 listener.backlog = Touched::Everything;
@@ -481,6 +492,14 @@ impl Handler<Leads> for LogActor {
         }
         self.tell();
         self.take_off(ctx);
+    }
+}
+
+impl Handler<Stop> for LogActor {
+    type Result = ();
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.listeners.clear();
+        actix::ActorContext::stop(ctx);
     }
 }
 

@@ -322,6 +322,9 @@ impl Handler<EndAll> for AgentActor {
                 tracing::error!(%error, "something of the networks is left");
             }
         };
-        ctx.spawn(end.into_actor(self).map(|(), _, _| drop(done.send(()))));
+        ctx.spawn(end.into_actor(self).map(|(), _, _| {
+            // Whoever asked may have gone.
+            let _ = done.send(());
+        }));
     }
 }
