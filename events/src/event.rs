@@ -33,7 +33,7 @@ pub(crate) use payloads;
 macro_rules! events {
     ($($code:literal $version:literal $text:literal $name:ident,)*) => {
         /// Something that happened.
-        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
         #[serde(untagged)]
         #[allow(missing_docs, clippy::large_enum_variant, reason = "each variant is its payload; an event is held by the one")]
         pub enum Event {

@@ -32,6 +32,10 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+    /// The name as look-ups hold it: DNS knows no case, so `Web` and `web` are one name.
+    pub fn folded(&self) -> Self {
+        Self(self.0.to_ascii_lowercase())
+    }
 }
 
 impl FromStr for Name {

@@ -32,6 +32,13 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
         Event::LevelRaised(event) => state.level = event.level,
         Event::RecordRedacted(event) => {
             state.detached.remove(&event.commitment);
+            // Tasks that still wait for a node and need the value are told so.
+            let waiting = state.index.pending.iter().filter_map(|id| state.tasks.get(id));
+            for task in waiting {
+                if state.version_of(task).detached == Some(event.commitment) {
+                    touched.add(ObjectId::Task(task.id));
+                }
+            }
             if let Some(cluster) = &mut state.cluster {
                 let cluster = Arc::make_mut(cluster);
                 cluster.redacted.push(event.position);

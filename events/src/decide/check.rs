@@ -12,8 +12,12 @@ use crate::task::Task;
 pub(super) const MEMORY_MIN: u64 = 4 << 20;
 /// Most tasks a service may ask for: beyond it one plan would not fit its bounds for minutes.
 pub(super) const REPLICAS_MAX: u64 = 100_000;
-/// Longest image reference, argument list and label set together, in bytes.
+/// Largest spec, and largest environment, in bytes: both together fit a batch.
 pub(super) const SPEC_MAX: usize = 256 << 10;
+/// What one text or pair costs besides its own bytes, at least a name's longest form.
+pub(super) const ITEM: usize = 64;
+/// Restarts of a slot that are remembered, so a policy cannot count further.
+pub(super) const ATTEMPTS_MAX: u64 = crate::task::fold::RESTARTS_MAX as u64;
 
 pub(super) fn service(state: &State, id: ServiceId) -> Result<&Service, Refusal> {
     state
@@ -54,6 +58,11 @@ pub(super) fn labels(labels: &[(String, String)]) -> Result<(), Refusal> {
     }
 }
 
+/// How many bytes a sorted list of pairs takes, roughly and at least.
+pub(super) fn size_of(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(key, value)| key.len() + value.len() + ITEM).sum()
+}
+
 pub(super) fn environment(env: &[String]) -> Result<(), Refusal> {
     for entry in env {
         if entry.starts_with('=') || entry.is_empty() || entry.contains('\0') {
@@ -62,7 +71,7 @@ pub(super) fn environment(env: &[String]) -> Result<(), Refusal> {
             ));
         }
     }
-    if env.iter().map(String::len).sum::<usize>() > SPEC_MAX {
+    if env.iter().map(|entry| entry.len() + ITEM).sum::<usize>() > SPEC_MAX {
         return Err(Refusal::TooLarge("the environment", SPEC_MAX));
     }
     Ok(())

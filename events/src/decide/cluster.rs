@@ -9,6 +9,8 @@ use crate::refusal::Refusal;
 use crate::state::State;
 use crate::state::digest::DIGEST_FORMAT;
 
+use super::check;
+
 pub(super) fn create(
     state: &State,
     event: ClusterCreated,
@@ -40,14 +42,22 @@ pub(super) fn redact(
     commitment: Hash,
 ) -> Result<Vec<NewEvent>, Refusal> {
     let again = state.cluster.as_ref().is_some_and(|c| c.redacted.contains(&position));
-    if again || position > state.position {
+    if again || position == Position::default() || position > state.position {
         return Err(Refusal::NothingToRedact(position));
     }
     Ok(vec![RecordRedacted { position, commitment }.into()])
 }
 
-pub(super) fn confirm_redaction(position: Position, node: NodeId) -> NewEvent {
-    RedactionConfirmed { position, node }.into()
+pub(super) fn confirm_redaction(
+    state: &State,
+    position: Position,
+    node: NodeId,
+) -> Result<Vec<NewEvent>, Refusal> {
+    check::node(state, node)?;
+    if !state.cluster.as_ref().is_some_and(|c| c.redacted.contains(&position)) {
+        return Err(Refusal::NothingToRedact(position));
+    }
+    Ok(vec![RedactionConfirmed { position, node }.into()])
 }
 
 pub(super) fn checkpoint(state: &State) -> Result<Vec<NewEvent>, Refusal> {

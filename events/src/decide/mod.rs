@@ -61,13 +61,13 @@ pub fn decide(
         }
         Command::Redact { position, commitment } => cluster::redact(state, *position, *commitment),
         Command::ConfirmRedaction { position, node } => {
-            Ok(vec![cluster::confirm_redaction(*position, *node)])
+            cluster::confirm_redaction(state, *position, *node)
         }
         Command::Checkpoint => cluster::checkpoint(state),
         Command::JoinNode(new) => node::join(state, new),
         Command::DescribeNode { id, description } => node::describe(state, *id, description),
         Command::SetNodeState { id, state: to, message } => {
-            node::set_state(state, *id, *to, message)
+            node::set_state(state, *id, *to, message, context.now)
         }
         Command::FenceNode { id, at } => node::fence(state, *id, *at),
         Command::CreateNetwork(new) => network::create(state, new, context),

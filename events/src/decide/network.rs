@@ -17,10 +17,13 @@ pub(super) fn create(
     context: &mut Context,
 ) -> Result<Vec<NewEvent>, Refusal> {
     let name = &new.spec.name;
-    if state.index.network_names.contains_key(name) {
+    if state.index.network_names.contains_key(&name.folded()) {
         return Err(Refusal::NetworkExists { name: name.to_string() });
     }
     check::labels(&new.spec.labels)?;
+    if check::size_of(&new.spec.labels) > check::SPEC_MAX {
+        return Err(Refusal::TooLarge("the network's labels", check::SPEC_MAX));
+    }
     if let Some((key, _)) = new.spec.options.first() {
         return Err(Refusal::Unsupported(format!(
             "network option {key:?} is not supported: create the network without -o"

@@ -8,6 +8,7 @@ use crate::node::{Description, NodeState};
 use crate::record::Position;
 use crate::refusal::Refusal;
 use crate::state::State;
+use crate::time::Time;
 
 use super::check;
 
@@ -47,6 +48,7 @@ pub(super) fn set_state(
     id: NodeId,
     to: NodeState,
     message: &str,
+    now: Time,
 ) -> Result<Vec<NewEvent>, Refusal> {
     let node = check::node(state, id)?;
     let allowed = match (node.state, to) {
@@ -54,6 +56,10 @@ pub(super) fn set_state(
         // A node that is down comes back through ready only, never to be waited for again.
         (NodeState::Down, NodeState::Unknown) => false,
         (NodeState::Ready, NodeState::Down) => false,
+        // Heard of again in between, it has a new grace.
+        (NodeState::Unknown, NodeState::Down) => {
+            state.node_deadline(node).is_some_and(|at| at <= now)
+        }
         (NodeState::Unknown | NodeState::Ready | NodeState::Down, _) => true,
     };
     if !allowed {

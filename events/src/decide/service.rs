@@ -17,14 +17,15 @@ pub(super) fn create(
     env: &[String],
     context: &mut Context,
 ) -> Result<Vec<NewEvent>, Refusal> {
-    if state.index.service_names.contains_key(&spec.name) {
+    if state.index.service_names.contains_key(&spec.name.folded()) {
         return Err(Refusal::NameConflict { noun: "service", name: spec.name.to_string() });
     }
     check_spec(state, spec)?;
     check::environment(env)?;
     let id = ServiceId::from_random(context.ids.bytes16());
     let detached = Detached { reason: None, env: env.to_vec() };
-    let event = ServiceCreated { id, spec: spec.clone() };
+    let count = u32::try_from(env.len()).expect("check::environment bounds it");
+    let event = ServiceCreated { id, spec: spec.clone(), env: count };
     Ok(vec![NewEvent { event: event.into(), detached }])
 }
 
@@ -36,10 +37,20 @@ fn check_spec(state: &State, spec: &ServiceSpec) -> Result<(), Refusal> {
     }
     check::labels(&spec.labels)?;
     check::labels(&container.labels)?;
-    let texts = container.command.iter().chain(&container.args).map(String::len);
-    let labels = spec.labels.iter().chain(&container.labels).map(|(k, v)| k.len() + v.len());
-    if container.image.len() + texts.sum::<usize>() + labels.sum::<usize>() > check::SPEC_MAX {
+    let words = container.command.iter().chain(&container.args);
+    let options = [&container.dir, &container.user, &container.hostname, &container.stop_signal];
+    let texts = words.chain(options.into_iter().flatten()).map(|text| text.len() + check::ITEM);
+    let aliases = task.networks.iter().map(|a| (a.aliases.len() + 1) * check::ITEM);
+    let size = container.image.len() + texts.sum::<usize>() + aliases.sum::<usize>();
+    if size + check::size_of(&spec.labels) + check::size_of(&container.labels) > check::SPEC_MAX {
         return Err(Refusal::TooLarge("the service's spec", check::SPEC_MAX));
+    }
+    if task.restart.max_attempts > check::ATTEMPTS_MAX {
+        return Err(Refusal::Invalid(format!(
+            "invalid restart-max-attempts value {}: it must be at most {}",
+            task.restart.max_attempts,
+            check::ATTEMPTS_MAX
+        )));
     }
     for memory in [task.limits.resources.memory, task.reservations.memory] {
         if memory.0 != 0 && memory.0 < check::MEMORY_MIN {
@@ -72,6 +83,11 @@ fn check_spec(state: &State, spec: &ServiceSpec) -> Result<(), Refusal> {
     if (spec.endpoint == EndpointMode::Dnsrr) && task.networks.is_empty() {
         return Err(Refusal::Invalid(
             "endpoint mode dnsrr needs a network: add --network NAME".to_owned(),
+        ));
+    }
+    if (spec.endpoint == EndpointMode::Unnamed) && !task.networks.is_empty() {
+        return Err(Refusal::Unsupported(
+            "a service on a network needs a name to resolve: add --endpoint-mode dnsrr".to_owned(),
         ));
     }
     Ok(())

@@ -16,10 +16,13 @@ use crate::task::event::{
     TaskAssigned, TaskCreated, TaskDesiredChanged, TaskExecStarted, TaskGone, TaskObstructed,
     TaskRemoved, TaskStatusChanged, TaskWithdrawn,
 };
-use crate::task::{Task, TaskLeg, TaskState};
+use crate::task::{Task, TaskLeg, TaskState, TaskStatus};
 use crate::unit::Mac;
 
 use super::{Context, check};
+
+/// Characters kept of each text of a status: enough to say what went wrong, too little to fill a batch.
+const STATUS_TEXT_MAX: usize = 1_024;
 
 fn some(events: Vec<NewEvent>, what: &str) -> Result<Vec<NewEvent>, Refusal> {
     if events.is_empty() { Err(Refusal::Stale(what.to_owned())) } else { Ok(events) }
@@ -35,9 +38,7 @@ pub(super) fn create(
     let mut filled = BTreeSet::new();
     let mut events = Vec::with_capacity(tasks.len());
     for new in tasks {
-        let occupied =
-            state.tasks_of_slot(id, new.slot).any(|t| t.is_live() && !on_lost_node(state, t));
-        if occupied || !filled.insert(new.slot) {
+        if !is_free(state, id, new) || !filled.insert(new.slot) {
             continue; // a slot is never filled twice
         }
         let waits = new.delay.0 > 0;
@@ -57,6 +58,20 @@ pub(super) fn create(
     some(events, "the slots are filled")
 }
 
+/// Whether a slot may get this task: its newest one was told to end, and the new one knows which that is.
+fn is_free(state: &State, service: ServiceId, new: &NewTask) -> bool {
+    match (state.newest_of_slot(service, new.slot), new.replaces) {
+        (None, None) => true,
+        (Some(newest), None) => newest.desired == TaskState::Remove,
+        (Some(newest), Some(old)) => {
+            newest.id == old
+                && (TaskState::Shutdown..TaskState::Remove).contains(&newest.desired)
+                && (newest.has_ended() || on_lost_node(state, newest))
+        }
+        (None, Some(_)) => false,
+    }
+}
+
 /// Whether a task is on a node that is down.
 pub(crate) fn on_lost_node(state: &State, task: &Task) -> bool {
     task.node.is_some_and(|id| state.nodes.get(&id).is_none_or(|n| n.state == NodeState::Down))
@@ -66,12 +81,18 @@ pub(super) fn set_desired(
     state: &State,
     tasks: &[(TaskId, TaskState)],
 ) -> Result<Vec<NewEvent>, Refusal> {
-    let grows = tasks
-        .iter()
-        .filter(|(id, to)| state.tasks.get(id).is_some_and(|t| t.desired < *to))
-        .map(|(id, to)| TaskDesiredChanged { id: *id, desired: *to }.into())
-        .collect();
-    some(grows, "the tasks are desired so already")
+    let mut reached: BTreeMap<TaskId, TaskState> = BTreeMap::new();
+    let mut events: Vec<NewEvent> = Vec::with_capacity(tasks.len());
+    for (id, to) in tasks {
+        let Some(task) = state.tasks.get(id) else { continue };
+        let before = reached.get(id).copied().unwrap_or(task.desired);
+        let starts = *to <= TaskState::Running;
+        if before < *to && !(starts && task.has_ended()) {
+            reached.insert(*id, *to);
+            events.push(TaskDesiredChanged { id: *id, desired: *to }.into());
+        }
+    }
+    some(events, "the tasks are desired so already")
 }
 
 pub(super) fn schedule(
@@ -81,12 +102,16 @@ pub(super) fn schedule(
     context: &mut Context,
 ) -> Result<Vec<NewEvent>, Refusal> {
     let mut given = Given::default();
+    let mut seen: BTreeSet<TaskId> = BTreeSet::new();
     let mut events: Vec<NewEvent> = Vec::with_capacity(placements.len());
     for placement in placements {
         let Some(task) = state.tasks.get(&placement.task).filter(|t| is_pending(t)) else {
             continue;
         };
         let Some(node) = state.nodes.get(&placement.node) else { continue };
+        if !seen.insert(task.id) {
+            continue; // a task is put on one node
+        }
         let spec = &state.version_of(task).task;
         let load = given.load(state, placement.node);
         if node.state != NodeState::Ready
@@ -112,7 +137,8 @@ pub(super) fn schedule(
         }
     }
     for (id, obstacle) in obstacles {
-        if let Some(task) = state.tasks.get(id).filter(|t| is_pending(t)) {
+        let pending = state.tasks.get(id).filter(|t| is_pending(t));
+        if let Some(task) = pending.filter(|_| seen.insert(*id)) {
             obstruct(task, obstacle.clone(), &mut events);
         }
     }
@@ -158,10 +184,7 @@ impl Given {
                 .entry(network.id)
                 .or_insert_with(|| (network.next_host, BTreeSet::new()));
             let Some(ip) = allocate::address::free(state, network, *next_host, taken) else {
-                return Err(format!(
-                    "network {} has no free address left in {}",
-                    network.spec.name, network.subnet
-                ));
+                return Err(allocate::address::exhausted(network));
             };
             taken.insert(ip);
             *next_host = u64::from(ip.to_bits() - network.subnet.base().to_bits()) + 1;
@@ -195,9 +218,9 @@ pub(super) fn report(
         match sighting {
             Sighting::Status(status) => {
                 let before = reached.get(id).copied().unwrap_or(task.status.state);
-                if status.state > before {
+                if status.state > before && may_report(status.state) {
                     reached.insert(*id, status.state);
-                    events.push(TaskStatusChanged { id: *id, status: status.clone() }.into());
+                    events.push(TaskStatusChanged { id: *id, status: trimmed(status) }.into());
                 }
             }
             Sighting::Gone => {
@@ -209,6 +232,35 @@ pub(super) fn report(
     some(events, "nothing new was seen")
 }
 
+/// States that only a node can know; the others are the managers' to say.
+fn may_report(state: TaskState) -> bool {
+    match state {
+        TaskState::Accepted
+        | TaskState::Preparing
+        | TaskState::Ready
+        | TaskState::Starting
+        | TaskState::Running
+        | TaskState::Complete
+        | TaskState::Shutdown
+        | TaskState::Failed
+        | TaskState::Rejected => true,
+        TaskState::Pending | TaskState::Assigned | TaskState::Remove | TaskState::Orphaned => false,
+    }
+}
+
+/// A node's words, as far as they are kept.
+fn trimmed(status: &TaskStatus) -> TaskStatus {
+    let text = |text: &String| text.chars().take(STATUS_TEXT_MAX).collect();
+    TaskStatus {
+        state: status.state,
+        message: text(&status.message),
+        error: status.error.as_ref().map(text),
+        container: status.container.as_ref().map(text),
+        pid: status.pid,
+        exit_code: status.exit_code,
+    }
+}
+
 pub(super) fn withdraw(
     state: &State,
     tasks: &[(TaskId, Vec<NodeId>)],
@@ -216,8 +268,11 @@ pub(super) fn withdraw(
 ) -> Result<Vec<NewEvent>, Refusal> {
     let waiting = tasks
         .iter()
-        .filter(|(id, _)| state.index.stopping.contains(id))
-        .filter_map(|(id, _)| state.tasks.get(id))
+        .map(|(id, _)| *id)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .filter(|id| state.index.stopping.contains(id))
+        .filter_map(|id| state.tasks.get(&id))
         .map(|task| {
             let not_waited_for = withdraw::unconfirmed(state, task, &context.acked);
             TaskWithdrawn { id: task.id, not_waited_for }.into()
@@ -229,8 +284,11 @@ pub(super) fn withdraw(
 pub(super) fn remove(state: &State, tasks: &[TaskId]) -> Result<Vec<NewEvent>, Refusal> {
     let over = tasks
         .iter()
-        .filter(|id| state.tasks.get(*id).is_some_and(|t| t.is_over()))
-        .map(|id| TaskRemoved { id: *id }.into())
+        .copied()
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .filter(|id| state.tasks.get(id).is_some_and(|t| t.is_over()))
+        .map(|id| TaskRemoved { id }.into())
         .collect();
     some(over, "the tasks are not over")
 }
@@ -241,7 +299,7 @@ pub(super) fn start_exec(
     program: &str,
 ) -> Result<Vec<NewEvent>, Refusal> {
     let task = check::task(state, id)?;
-    if task.status.state != TaskState::Running {
+    if task.status.state != TaskState::Running || task.gone {
         return Err(Refusal::Invalid(format!(
             "task {} is not running: it is {}",
             state.task_name(task),

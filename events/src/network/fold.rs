@@ -12,7 +12,7 @@ use super::Network;
 pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
     match record.event {
         Event::NetworkCreated(event) => {
-            let before = state.index.network_names.insert(event.spec.name.clone(), event.id);
+            let before = state.index.network_names.insert(event.spec.name.folded(), event.id);
             assert!(before.is_none(), "a network's name has one holder");
             let taken = state.index.vnis.insert(event.vni);
             assert!(taken.is_none(), "a VNI has one holder");
@@ -31,7 +31,7 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
         }
         Event::NetworkRemoved(event) => {
             let network = state.networks.remove(&event.id).expect("a removed network exists");
-            state.index.network_names.remove(&network.spec.name);
+            state.index.network_names.remove(&network.spec.name.folded());
             state.index.vnis.remove(&network.vni);
             touched.add(ObjectId::Network(event.id));
         }

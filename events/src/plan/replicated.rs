@@ -2,12 +2,11 @@
 //! Everything is read from State anew each time: a slot's newest task tells what the slot needs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::command::{Command, NewTask};
 use crate::decide::on_lost_node;
 use crate::envelope::Planner;
-use crate::id::{NodeId, ObjectId, ServiceId};
+use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::record::Position;
 use crate::service::Service;
 use crate::state::State;
@@ -29,41 +28,59 @@ enum Need {
     Task,
 }
 
+/// Which slots of a service are looked at; how many there are is looked at in any case.
+enum Slots {
+    All,
+    These(BTreeSet<u64>),
+}
+
 pub(super) fn plan(state: &State, touched: &Touched, now: Time, plan: &mut Plan) {
     let mut room = TASKS_PER_PLAN;
-    for id in services(state, touched) {
+    for (id, slots) in scope(state, touched) {
         if room == 0 {
             plan.more = true;
             return;
         }
         match state.services.get(&id) {
-            Some(service) => plan_service(state, service, now, plan, &mut room),
+            Some(service) => {
+                let mut draft = Draft::default();
+                draft.look_at(state, service, slots, now);
+                draft.count(state, service, room);
+                draft.propose(service, plan, &mut room);
+            }
             None => end_all(state, id, plan, &mut room),
         }
     }
 }
 
-fn services(state: &State, touched: &Touched) -> BTreeSet<ServiceId> {
-    match touched {
+/// What a slot needs changes only with its tasks and with their nodes, so these tell the slots to look at.
+fn scope(state: &State, touched: &Touched) -> BTreeMap<ServiceId, Slots> {
+    let mut out: BTreeMap<ServiceId, Slots> = BTreeMap::new();
+    let objects = match touched {
         Touched::Everything => {
-            let orphans = state.tasks.values().map(|t| t.service);
-            state.services.keys().copied().chain(orphans).collect()
+            let orphans = state.index.tallies.keys();
+            return state.services.keys().chain(orphans).map(|id| (*id, Slots::All)).collect();
         }
-        Touched::Objects(objects) => {
-            let mut out = BTreeSet::new();
-            for object in objects {
-                match object {
-                    ObjectId::Service(id) => {
-                        out.insert(*id);
-                    }
-                    ObjectId::Node(id) => out.extend(state.tasks_on(*id).map(|t| t.service)),
-                    ObjectId::Task(_) | ObjectId::Network(_) | ObjectId::Cluster(_) => {}
-                }
+        Touched::Ignored => return out,
+        Touched::Objects(objects) => objects,
+    };
+    let mut add = |service: ServiceId, slot: Option<u64>| {
+        let slots = out.entry(service).or_insert_with(|| Slots::These(BTreeSet::new()));
+        if let (Slots::These(slots), Some(slot)) = (slots, slot) {
+            slots.insert(slot);
+        }
+    };
+    for object in objects {
+        match object {
+            ObjectId::Service(id) => add(*id, None),
+            ObjectId::Node(id) => state.tasks_on(*id).for_each(|t| add(t.service, Some(t.slot))),
+            ObjectId::Task(id) => {
+                state.tasks.get(id).into_iter().for_each(|t| add(t.service, Some(t.slot)));
             }
-            out
+            ObjectId::Network(_) | ObjectId::Cluster(_) => {}
         }
-        Touched::Ignored => BTreeSet::new(),
     }
+    out
 }
 
 fn propose(plan: &mut Plan, cause: Option<Position>, command: Command) {
@@ -72,9 +89,13 @@ fn propose(plan: &mut Plan, cause: Option<Position>, command: Command) {
 
 /// A removed service's tasks end and are forgotten.
 fn end_all(state: &State, id: ServiceId, plan: &mut Plan, room: &mut usize) {
-    let all: Vec<_> = state.tasks_of(id).filter(|t| t.desired < TaskState::Remove).collect();
-    let part: Vec<_> = all.iter().take(*room).map(|t| (t.id, TaskState::Remove)).collect();
-    plan.more |= part.len() < all.len();
+    let kept = state.index.tallies.get(&id).map_or(0, |t| t.kept);
+    if kept == 0 {
+        return;
+    }
+    let kept_ones = state.tasks_of(id).filter(|t| t.desired < TaskState::Remove);
+    let part: Vec<_> = kept_ones.take(*room).map(|t| (t.id, TaskState::Remove)).collect();
+    plan.more |= (part.len() as u64) < kept;
     *room -= part.len();
     if !part.is_empty() {
         // The removal itself left no noun behind; it is the newest record about the service.
@@ -82,112 +103,133 @@ fn end_all(state: &State, id: ServiceId, plan: &mut Plan, room: &mut usize) {
     }
 }
 
-fn plan_service(state: &State, service: &Service, now: Time, plan: &mut Plan, room: &mut usize) {
-    let mut slots: BTreeMap<u64, &Arc<Task>> = BTreeMap::new();
-    for task in state.tasks_of(service.id) {
-        let newest = slots.entry(task.slot).or_insert(task);
-        if task.born > newest.born {
-            *newest = task;
-        }
-    }
-    let mut endings: Vec<(&Task, TaskState)> = Vec::new();
-    let mut replacements: BTreeMap<u64, (NewTask, Position)> = BTreeMap::new();
-    let mut used: BTreeMap<u64, &Task> = BTreeMap::new();
-    for (&slot, task) in &slots {
-        let need = need(state, task, now);
-        let superseded =
-            matches!(need, Need::Replacement(_) | Need::Done) && task.desired <= TaskState::Running;
-        if superseded {
-            endings.push((task, TaskState::Shutdown));
-        }
-        match need {
-            Need::Nothing | Need::Done => {
-                used.insert(slot, task);
+/// What one service's tasks should be told.
+#[derive(Default)]
+struct Draft<'a> {
+    /// Ended, and to be taken for ended.
+    endings: BTreeMap<u64, &'a Task>,
+    /// Too many: to be forgotten. The newest of a slot comes last, so that a cut leaves the slot in use.
+    removals: Vec<&'a Task>,
+    /// Their restart delay is over.
+    starts: Vec<&'a Task>,
+    /// In the place of an ended one.
+    replacements: BTreeMap<u64, (NewTask, Position)>,
+    /// In free slots.
+    fresh: Vec<NewTask>,
+    /// So many of them are left out for want of room.
+    left_out: u64,
+}
+
+impl<'a> Draft<'a> {
+    fn look_at(&mut self, state: &'a State, service: &Service, slots: Slots, now: Time) {
+        let slots = match slots {
+            Slots::These(slots) => slots,
+            Slots::All => {
+                let low = (service.id, 0, TaskId::from_random([0; 16]));
+                let all = state.index.by_service.range(low..);
+                all.take_while(|(s, _, _)| *s == service.id).map(|(_, slot, _)| *slot).collect()
             }
-            Need::Replacement(delay) => {
-                used.insert(slot, task);
-                let new = NewTask { slot, replaces: Some(task.id), delay };
-                replacements.insert(slot, (new, task.last));
+        };
+        for slot in slots {
+            let Some(task) = state.newest_of_slot(service.id, slot) else { continue };
+            match need(state, task) {
+                Need::Nothing => {
+                    let due = task.start_at.is_some_and(|at| at <= now);
+                    if task.is_live() && task.desired == TaskState::Ready && due {
+                        self.starts.push(task);
+                    }
+                }
+                Need::Replacement(delay) => {
+                    let new = NewTask { slot, replaces: Some(task.id), delay };
+                    self.replacements.insert(slot, (new, task.last));
+                    self.endings.insert(slot, task);
+                }
+                Need::Done => {
+                    self.endings.insert(slot, task);
+                }
+                // A slot given up is forgotten as a whole.
+                Need::Task => self.removals.extend(kept_in_slot(state, service.id, slot)),
             }
-            Need::Task => {}
         }
+        self.endings.retain(|_, task| task.desired <= TaskState::Running);
     }
-    let wanted = usize::try_from(service.replicas()).unwrap_or(usize::MAX);
-    for task in too_many(state, &used, wanted) {
-        replacements.remove(&task.slot);
-        endings.retain(|(t, _)| t.id != task.id);
-        if task.desired < TaskState::Remove {
-            endings.push((task, TaskState::Remove));
-        }
-    }
-    let free = (1u64..).filter(|slot| !used.contains_key(slot));
-    let missing = wanted.saturating_sub(used.len());
-    let fresh: Vec<NewTask> = free
-        .take(missing.min(*room + 1))
-        .map(|slot| NewTask { slot, replaces: None, delay: Span(0) })
-        .collect();
 
-    let starts = due_starts(state, service.id, now);
-    end(plan, endings, starts, service, room);
-    for (new, cause) in replacements.into_values() {
-        if *room == 0 {
-            plan.more = true;
-            return;
+    fn count(&mut self, state: &'a State, service: &Service, room: usize) {
+        let used = state.index.tallies.get(&service.id).map_or(0, |t| t.slots);
+        let wanted = service.replicas();
+        if used > wanted {
+            for slot in too_many(state, service.id, wanted) {
+                self.endings.remove(&slot);
+                self.replacements.remove(&slot);
+                self.starts.retain(|t| t.slot != slot);
+                self.removals.extend(kept_in_slot(state, service.id, slot));
+            }
         }
-        *room -= 1;
-        propose(plan, Some(cause), Command::CreateTasks { service: service.id, tasks: vec![new] });
+        let missing = wanted.saturating_sub(used);
+        let take = room.min(usize::try_from(missing).unwrap_or(usize::MAX));
+        if take > 0 {
+            let new = |slot| NewTask { slot, replaces: None, delay: Span(0) };
+            self.fresh = state.free_slots(service.id).take(take).map(new).collect();
+        }
+        self.left_out = missing - take as u64;
     }
-    let part: Vec<NewTask> = fresh.iter().take(*room).cloned().collect();
-    plan.more |= part.len() < missing;
-    *room -= part.len();
-    if !part.is_empty() {
-        let command = Command::CreateTasks { service: service.id, tasks: part };
-        propose(plan, Some(service.changed), command);
+
+    fn propose(self, service: &Service, plan: &mut Plan, room: &mut usize) {
+        plan.more |= self.left_out > 0;
+        let mut fits = || {
+            let fits = *room > 0;
+            *room -= usize::from(fits);
+            plan.more |= !fits;
+            fits
+        };
+        let mut proposals = Vec::new();
+        let mut add = |cause, command| proposals.push((cause, command));
+        let desired = |task: &Task, to| Command::SetDesired { tasks: vec![(task.id, to)] };
+        for task in self.endings.into_values() {
+            if fits() {
+                add(task.last, desired(task, TaskState::Shutdown));
+            }
+        }
+        let removals: Vec<_> = self
+            .removals
+            .into_iter()
+            .take_while(|_| fits())
+            .map(|t| (t.id, TaskState::Remove))
+            .collect();
+        if !removals.is_empty() {
+            add(service.changed, Command::SetDesired { tasks: removals });
+        }
+        for task in self.starts {
+            if fits() {
+                add(task.born, desired(task, TaskState::Running));
+            }
+        }
+        for (new, cause) in self.replacements.into_values() {
+            if fits() {
+                add(cause, Command::CreateTasks { service: service.id, tasks: vec![new] });
+            }
+        }
+        let fresh: Vec<_> = self.fresh.into_iter().take_while(|_| fits()).collect();
+        if !fresh.is_empty() {
+            add(service.changed, Command::CreateTasks { service: service.id, tasks: fresh });
+        }
+        for (cause, command) in proposals {
+            propose(plan, Some(cause), command);
+        }
     }
 }
 
-/// Tasks whose restart delay is over.
-fn due_starts(state: &State, service: ServiceId, now: Time) -> Vec<&Task> {
-    state
-        .tasks_of(service)
-        .filter(|t| t.desired == TaskState::Ready && !t.status.state.is_terminal())
-        .filter(|t| t.start_at.is_some_and(|at| at <= now))
-        .map(|t| &**t)
-        .collect()
+/// Tasks of a slot that were not told to be removed, the newest last.
+fn kept_in_slot(state: &State, service: ServiceId, slot: u64) -> Vec<&Task> {
+    let kept = state.tasks_of_slot(service, slot).filter(|t| t.desired < TaskState::Remove);
+    let mut tasks: Vec<&Task> = kept.map(|t| &**t).collect();
+    tasks.sort_by_key(|t| t.born);
+    tasks
 }
 
-fn end(
-    plan: &mut Plan,
-    endings: Vec<(&Task, TaskState)>,
-    starts: Vec<&Task>,
-    service: &Service,
-    room: &mut usize,
-) {
-    let mut scaled_away = Vec::new();
-    for (task, to) in endings {
-        if *room == 0 {
-            plan.more = true;
-            break;
-        }
-        *room -= 1;
-        if to == TaskState::Remove {
-            scaled_away.push((task.id, to));
-        } else {
-            propose(plan, Some(task.last), Command::SetDesired { tasks: vec![(task.id, to)] });
-        }
-    }
-    if !scaled_away.is_empty() {
-        propose(plan, Some(service.changed), Command::SetDesired { tasks: scaled_away });
-    }
-    for task in starts {
-        let tasks = vec![(task.id, TaskState::Running)];
-        propose(plan, Some(task.born), Command::SetDesired { tasks });
-    }
-}
-
-fn need(state: &State, task: &Task, now: Time) -> Need {
+fn need(state: &State, task: &Task) -> Need {
     let lost = on_lost_node(state, task);
-    let ended = task.status.state.is_terminal();
+    let ended = task.has_ended();
     if task.is_live() && !lost {
         return Need::Nothing;
     }
@@ -197,29 +239,35 @@ fn need(state: &State, task: &Task, now: Time) -> Need {
     if !ended && !lost {
         return Need::Nothing; // on its way out, not ended yet: its slot is not free
     }
-    match restart::delay(state, task, now, lost && !ended) {
+    match restart::delay(state, task, lost && !ended) {
         Some(delay) => Need::Replacement(delay),
         None => Need::Done,
     }
 }
 
-/// Which tasks end when there are more slots than wanted: those on the fullest nodes first, then those not running,
-/// then the highest slots (Swarm's order).
-fn too_many<'a>(state: &State, used: &BTreeMap<u64, &'a Task>, wanted: usize) -> Vec<&'a Task> {
-    if used.len() <= wanted {
-        return Vec::new();
+/// Which slots are given up when there are more than wanted: those without a live task first, then those on the
+/// fullest nodes, then those not running, then the highest (Swarm's order).
+fn too_many(state: &State, service: ServiceId, wanted: u64) -> Vec<u64> {
+    let mut newest: BTreeMap<u64, &Task> = BTreeMap::new();
+    for task in state.tasks_of(service) {
+        let of_slot = newest.entry(task.slot).or_insert(task);
+        if task.born > of_slot.born {
+            *of_slot = task;
+        }
     }
-    let mut order: Vec<&Task> = used.values().copied().collect();
+    newest.retain(|_, task| task.desired < TaskState::Remove);
+    let mut order: Vec<&Task> = newest.into_values().collect();
     order.sort_by_key(|t| (!state.is_named(t), t.slot));
     let mut copies: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
-    let mut ranked: Vec<(usize, &Task)> = order
+    let mut ranked: Vec<(bool, usize, &Task)> = order
         .into_iter()
         .map(|task| {
             let nth = copies.entry(task.node).or_default();
             *nth += 1;
-            (*nth, task)
+            (!task.is_live(), *nth, task)
         })
         .collect();
-    ranked.sort_by_key(|(nth, task)| (*nth, !state.is_named(task), task.slot));
-    ranked.into_iter().skip(wanted).map(|(_, task)| task).collect()
+    ranked.sort_by_key(|(ended, nth, t)| (*ended, *nth, !state.is_named(t), t.slot));
+    let keep = usize::try_from(wanted).unwrap_or(usize::MAX);
+    ranked.into_iter().skip(keep).map(|(_, _, task)| task.slot).collect()
 }

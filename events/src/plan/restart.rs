@@ -7,17 +7,20 @@ use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
 
 /// How long to wait before the replacement may start; `None` means the task is not replaced.
-pub(super) fn delay(state: &State, task: &Task, now: Time, node_lost: bool) -> Option<Span> {
+/// A function of State alone: attempts are counted back from the task's own end, as Swarm does, so time changes nothing.
+pub(super) fn delay(state: &State, task: &Task, node_lost: bool) -> Option<Span> {
     let policy = state.version_of(task).task.restart;
     if node_lost {
-        return Some(Span(0)); // nothing of the task's own making: it goes elsewhere at once
+        // Nothing of the task's own making: it goes elsewhere at once, unless it is never to run twice.
+        return (policy.condition != RestartCondition::None).then_some(Span(0));
     }
     let wanted = match policy.condition {
         RestartCondition::None => false,
         RestartCondition::OnFailure => task.status.state != TaskState::Complete,
         RestartCondition::Any => true,
     };
-    (wanted && attempts_left(state, task.service, task.slot, &policy, now)).then_some(policy.delay)
+    (wanted && attempts_left(state, task.service, task.slot, &policy, task.status_at))
+        .then_some(policy.delay)
 }
 
 fn attempts_left(
@@ -25,13 +28,15 @@ fn attempts_left(
     service: ServiceId,
     slot: u64,
     policy: &RestartPolicy,
-    now: Time,
+    ended: Time,
 ) -> bool {
     if policy.max_attempts == 0 {
         return true;
     }
     let Some(times) = state.restarts.get(&(service, slot)) else { return true };
-    let counted =
-        times.iter().filter(|at| policy.window.0 == 0 || now.since(**at) <= policy.window).count();
+    let counted = times
+        .iter()
+        .filter(|at| policy.window.0 == 0 || ended.since(**at) <= policy.window)
+        .count();
     (counted as u64) < policy.max_attempts
 }

@@ -7,7 +7,7 @@ use imbl::OrdMap;
 
 use crate::command::Command;
 use crate::envelope::Planner;
-use crate::id::{NodeId, ObjectId, TaskId};
+use crate::id::{NodeId, ObjectId};
 use crate::node::NodeState;
 use crate::record::Position;
 use crate::state::State;
@@ -37,6 +37,7 @@ pub(super) fn plan(state: &State, touched: &Touched, now: Time, plan: &mut Plan)
     .map(|t| &**t)
     .filter(late)
     .collect();
+    plan.more |= stopping.len() > TASKS_PER_PLAN;
     plan.proposals.extend(propose(stopping.into_iter()));
 }
 
@@ -61,10 +62,7 @@ pub fn unconfirmed(state: &State, task: &Task, acked: &OrdMap<NodeId, Position>)
     let Some(from) = task.unnamed_from else { return Vec::new() };
     let mut nodes: BTreeSet<NodeId> = BTreeSet::new();
     for leg in &task.legs {
-        let low = (leg.network, std::net::Ipv4Addr::UNSPECIFIED);
-        let of_network =
-            state.index.addresses.range(low..).take_while(|((n, _), _)| *n == leg.network);
-        nodes.extend(of_network.filter_map(|(_, id): (_, &TaskId)| state.tasks.get(id)?.node));
+        nodes.extend(state.index.attached_to(leg.network).map(|(node, _)| node));
     }
     nodes
         .into_iter()

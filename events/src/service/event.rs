@@ -11,6 +11,8 @@ crate::event::payloads! {
         id: ServiceId,
         /// What was asked for, defaults filled in.
         spec: ServiceSpec,
+        /// How many environment values the detachable part holds.
+        env: u32,
     }
     /// It should have another number of tasks.
     ServiceScaled {

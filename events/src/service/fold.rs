@@ -15,19 +15,15 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
     match record.event {
         Event::ServiceCreated(event) => {
             let spec = &event.spec;
-            let detached = match record.apart {
-                Apart::Present { commitment, value } if !value.env.is_empty() => {
-                    state.detached.insert(*commitment, Arc::new(value.clone()));
-                    Some(*commitment)
-                }
-                // Whether the erased part held values is not known any more; what it committed to is.
-                Apart::Redacted { commitment } => Some(*commitment),
-                Apart::Present { .. } | Apart::None => None,
-            };
+            // The fixed part says whether there are values, so an erased part folds to the same.
+            let detached = record.apart.commitment().filter(|_| event.env > 0);
+            if let (Some(commitment), Apart::Present { value, .. }) = (detached, record.apart) {
+                state.detached.insert(commitment, Arc::new(value.clone()));
+            }
             let version =
                 Version { name: spec.name.clone(), task: spec.task.clone(), detached, tasks: 0 };
             state.versions.insert((event.id, 1), Arc::new(version));
-            let before = state.index.service_names.insert(spec.name.clone(), event.id);
+            let before = state.index.service_names.insert(spec.name.folded(), event.id);
             assert!(before.is_none(), "a service's name has one holder");
             for attachment in &spec.task.networks {
                 state.index.network_services.insert((attachment.network, event.id));
@@ -52,7 +48,7 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
         }
         Event::ServiceRemoved(event) => {
             let service = state.services.remove(&event.id).expect("a removed service exists");
-            state.index.service_names.remove(&service.spec.name);
+            state.index.service_names.remove(&service.spec.name.folded());
             for attachment in &service.spec.task.networks {
                 state.index.network_services.remove(&(attachment.network, event.id));
             }
@@ -105,4 +101,5 @@ pub(crate) fn forget_version_if_unused(state: &mut State, key: VersionKey) {
         state.detached.remove(&commitment);
     }
     state.versions.remove(&key);
+    state.mark_dirty(ObjectId::Service(key.0));
 }

@@ -1,8 +1,6 @@
 //! A fingerprint of State that costs what changed: a sum over one hash per object.
 //! Managers compare it at checkpoints; detached values and look-ups are not covered, commitments are.
 
-use std::sync::Arc;
-
 use imbl::{OrdMap, OrdSet};
 
 use crate::id::ObjectId;
@@ -52,14 +50,20 @@ impl State {
             ObjectId::Cluster(_) => self.cluster.as_ref().map(|c| leaf(object, &**c)),
             ObjectId::Node(id) => self.nodes.get(&id).map(|n| leaf(object, &**n)),
             ObjectId::Network(id) => self.networks.get(&id).map(|n| leaf(object, &**n)),
-            ObjectId::Service(id) => self.services.get(&id).map(|s| {
+            ObjectId::Service(id) => {
+                let all = (id, 0)..=(id, u64::MAX);
+                let service = self.services.get(&id).map(|s| &**s);
+                // How many tasks carry a version out is told by the tasks' own leaves.
                 let versions: Vec<_> = self
                     .versions
-                    .range((id, 0)..=(id, u64::MAX))
-                    .map(|(_, v)| Arc::clone(v))
+                    .range(all.clone())
+                    .map(|((_, n), v)| (n, &v.name, &v.task, v.detached))
                     .collect();
-                leaf(object, &(&**s, versions))
-            }),
+                let restarts: Vec<_> =
+                    self.restarts.range(all).map(|((_, slot), times)| (slot, &**times)).collect();
+                let any = service.is_some() || !versions.is_empty();
+                any.then(|| leaf(object, &(service, versions, restarts)))
+            }
             ObjectId::Task(id) => self.tasks.get(&id).map(|t| leaf(object, &**t)),
         }
     }
@@ -107,6 +111,7 @@ impl State {
             .chain(self.nodes.keys().copied().map(ObjectId::Node))
             .chain(self.networks.keys().copied().map(ObjectId::Network))
             .chain(self.services.keys().copied().map(ObjectId::Service))
+            .chain(self.versions.keys().map(|(id, _)| ObjectId::Service(*id)))
             .chain(self.tasks.keys().copied().map(ObjectId::Task));
         self.digest = Digest { dirty: objects.collect(), ..Digest::default() };
     }

@@ -33,12 +33,21 @@ pub struct Load {
     pub reserved: Resources,
 }
 
+/// How much of a service there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Slots in use.
+    pub slots: u64,
+    /// Tasks that were not told to be removed.
+    pub kept: u64,
+}
+
 /// All look-ups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Index {
-    /// Services by name.
+    /// Services by folded name.
     pub service_names: OrdMap<Name, ServiceId>,
-    /// Networks by name.
+    /// Networks by folded name.
     pub network_names: OrdMap<Name, NetworkId>,
     /// Which services join a network.
     pub network_services: OrdSet<(NetworkId, ServiceId)>,
@@ -46,8 +55,14 @@ pub struct Index {
     pub vnis: OrdSet<Vni>,
     /// Who holds an address.
     pub addresses: OrdMap<(NetworkId, Ipv4Addr), TaskId>,
+    /// How many addresses of a network a node's tasks hold: the nodes attached to it.
+    pub attached: OrdMap<(NetworkId, NodeId), u32>,
     /// Tasks of a service by slot.
     pub by_service: OrdSet<(ServiceId, u64, TaskId)>,
+    /// Slots in use: those whose newest task was not told to be removed.
+    pub slots: OrdSet<(ServiceId, u64)>,
+    /// How much of each service there is.
+    pub tallies: OrdMap<ServiceId, Tally>,
     /// Tasks on a node that are not gone from it.
     pub by_node: OrdSet<(NodeId, TaskId)>,
     /// What nodes carry.
@@ -67,6 +82,7 @@ pub struct Index {
 pub(crate) struct TaskKeys {
     service: ServiceId,
     slot: u64,
+    pub(crate) kept: bool,
     node: Option<NodeId>,
     carried: Option<(NodeId, Resources)>,
     legs: Vec<TaskLeg>,
@@ -77,12 +93,13 @@ pub(crate) struct TaskKeys {
 
 impl TaskKeys {
     pub(crate) fn of(task: &Task, reservations: Resources) -> Self {
-        let ended = task.status.state.is_terminal();
-        let stopping = task.stopping_since.is_some() && !task.withdrawn && !ended && !task.gone;
+        let ended = task.has_ended();
+        let stopping = task.stopping_since.is_some() && !task.withdrawn && !ended;
         let starts = task.start_at.filter(|_| task.desired == TaskState::Ready && !ended);
         Self {
             service: task.service,
             slot: task.slot,
+            kept: task.desired < TaskState::Remove,
             node: task.node.filter(|_| !task.gone),
             carried: task.node.filter(|_| task.holds_resources()).map(|n| (n, reservations)),
             legs: if task.gone { Vec::new() } else { task.legs.clone() },
@@ -104,6 +121,9 @@ impl Index {
             before.node.map(|n| self.by_node.remove(&(n, id)));
             after.node.map(|n| self.by_node.insert((n, id)));
         }
+        if before.kept != after.kept {
+            self.tally(after.service, |t| if after.kept { t.kept += 1 } else { t.kept -= 1 });
+        }
         if before.carried != after.carried {
             self.unload(before);
             self.load(after);
@@ -111,10 +131,12 @@ impl Index {
         if before.legs != after.legs {
             for leg in &before.legs {
                 self.addresses.remove(&(leg.network, leg.ip));
+                self.attach(leg.network, before.node, |n| n - 1);
             }
             for leg in &after.legs {
                 let holder = self.addresses.insert((leg.network, leg.ip), id);
                 assert!(holder.is_none_or(|h| h == id), "an address has one holder");
+                self.attach(leg.network, after.node, |n| n + 1);
             }
         }
         if before.pending != after.pending {
@@ -134,6 +156,42 @@ impl Index {
         if before.deadline != after.deadline {
             before.deadline.map(|at| self.deadlines.remove(&(at, Due::Task(id))));
             after.deadline.map(|at| self.deadlines.insert((at, Due::Task(id))));
+        }
+    }
+
+    fn attach(&mut self, network: NetworkId, node: Option<NodeId>, change: fn(u32) -> u32) {
+        let key = (network, node.expect("addresses are handed out together with a node"));
+        let count = self.attached.entry(key).or_default();
+        *count = change(*count);
+        if *count == 0 {
+            self.attached.remove(&key);
+        }
+    }
+
+    /// Nodes whose tasks hold addresses of a network, and how many they hold.
+    pub fn attached_to(&self, network: NetworkId) -> impl Iterator<Item = (NodeId, u32)> {
+        let low = (network, NodeId::from_random([0; 16]));
+        let all = self.attached.range(low..).take_while(move |((n, _), _)| *n == network);
+        all.map(|((_, node), count)| (*node, *count))
+    }
+
+    /// Notes whether a slot is in use.
+    pub(crate) fn use_slot(&mut self, service: ServiceId, slot: u64, used: bool) {
+        let changed = if used {
+            self.slots.insert((service, slot)).is_none()
+        } else {
+            self.slots.remove(&(service, slot)).is_some()
+        };
+        if changed {
+            self.tally(service, |t| if used { t.slots += 1 } else { t.slots -= 1 });
+        }
+    }
+
+    fn tally(&mut self, service: ServiceId, change: impl FnOnce(&mut Tally)) {
+        let tally = self.tallies.entry(service).or_default();
+        change(tally);
+        if *tally == Tally::default() {
+            self.tallies.remove(&service);
         }
     }
 
@@ -185,6 +243,7 @@ impl TaskKeys {
         Self {
             service: keys.service,
             slot: keys.slot,
+            kept: false,
             node: None,
             carried: None,
             legs: Vec::new(),

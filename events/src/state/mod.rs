@@ -175,7 +175,9 @@ impl State {
     }
 
     fn remember(&mut self, request: RequestId, outcome: Outcome) {
-        self.requests.insert(request, outcome);
+        if let Some(earlier) = self.requests.insert(request, outcome) {
+            self.request_order.remove(&(earlier.first, request));
+        }
         self.request_order.insert((outcome.first, request));
         while let Some(&(first, oldest)) = self.request_order.get_min() {
             let expired =
@@ -221,6 +223,18 @@ impl State {
             .map(|(_, _, id)| self.tasks.get(id).expect("indexed tasks exist"))
     }
 
+    /// The task that was last put into a slot: it tells what the slot needs.
+    pub fn newest_of_slot(&self, service: ServiceId, slot: u64) -> Option<&Arc<Task>> {
+        self.tasks_of_slot(service, slot).max_by_key(|t| t.born)
+    }
+
+    /// The first numbers of a service that no task of it takes.
+    pub fn free_slots(&self, service: ServiceId) -> impl Iterator<Item = u64> {
+        let used = self.index.slots.range((service, 1)..).take_while(move |(s, _)| *s == service);
+        let mut used = used.map(|(_, slot)| *slot).peekable();
+        (1u64..).filter(move |slot| used.next_if_eq(slot).is_none())
+    }
+
     /// Tasks on a node that are not gone from it.
     pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
         let low = (node, TaskId::from_random([0; 16]));
@@ -235,6 +249,7 @@ impl State {
     pub fn is_named(&self, task: &Task) -> bool {
         task.status.state == task::TaskState::Running
             && task.desired == task::TaskState::Running
+            && !task.gone
             && task
                 .node
                 .and_then(|id| self.nodes.get(&id))
@@ -252,8 +267,19 @@ impl State {
         let task = Arc::make_mut(slot);
         change(task);
         let after = TaskKeys::of(task, reservations);
+        let slot = (task.service, task.slot);
         self.index.replace(id, &before, &after);
+        if before.kept != after.kept {
+            self.recount_slot(slot);
+        }
         self.tasks.get(&id).expect("it was there a moment ago")
+    }
+
+    /// Finds out whether a slot is in use.
+    pub(crate) fn recount_slot(&mut self, (service, slot): (ServiceId, u64)) {
+        let newest = self.newest_of_slot(service, slot);
+        let used = newest.is_some_and(|t| t.desired < task::TaskState::Remove);
+        self.index.use_slot(service, slot, used);
     }
 
     /// An object changed that is not its record's subject: its leaf is made again too.

@@ -100,11 +100,11 @@ impl State {
     pub fn reindex(&mut self) {
         let mut index = super::Index::default();
         for network in self.networks.values() {
-            index.network_names.insert(network.spec.name.clone(), network.id);
+            index.network_names.insert(network.spec.name.folded(), network.id);
             index.vnis.insert(network.vni);
         }
         for service in self.services.values() {
-            index.service_names.insert(service.spec.name.clone(), service.id);
+            index.service_names.insert(service.spec.name.folded(), service.id);
             for attachment in &service.spec.task.networks {
                 index.network_services.insert((attachment.network, service.id));
             }
@@ -119,5 +119,9 @@ impl State {
             index.insert(task.id, &TaskKeys::of(task, reservations));
         }
         self.index = index;
+        let slots: Vec<_> = self.index.by_service.iter().map(|(s, slot, _)| (*s, *slot)).collect();
+        for slot in slots {
+            self.recount_slot(slot);
+        }
     }
 }

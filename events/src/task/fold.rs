@@ -12,7 +12,7 @@ use super::event::TaskCreated;
 use super::{Task, TaskState, TaskStatus};
 
 /// At most so many restarts of a slot are remembered; a policy cannot count further.
-const RESTARTS_MAX: usize = 1_000;
+pub(crate) const RESTARTS_MAX: usize = 1_000;
 
 pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
     let (at, position) = (state.at, record.position);
@@ -23,6 +23,7 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
                 let network = state.networks.get_mut(&leg.network).expect("a leg's network exists");
                 let host = u64::from(leg.ip.to_bits() - network.subnet.base().to_bits());
                 Arc::make_mut(network).next_host = host + 1;
+                state.mark_dirty(ObjectId::Network(leg.network));
             }
             change(state, event.id, touched, |task| {
                 task.node = Some(event.node);
@@ -32,7 +33,6 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
                 task.status_at = at;
                 (task.updated, task.last) = (at, position);
             });
-            touched.add(ObjectId::Node(event.node));
         }
         Event::TaskObstructed(event) => change(state, event.id, touched, |task| {
             task.obstacle = Some(event.obstacle.clone());
@@ -44,17 +44,24 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             (task.updated, task.last) = (at, position);
         }),
         Event::TaskDesiredChanged(event) => {
-            let named = state.tasks.get(&event.id).is_some_and(|t| state.is_named(t));
+            let task = state.tasks.get(&event.id).expect("events name tasks that exist");
+            let named = state.is_named(task);
+            let fenced = task.node.and_then(|id| state.nodes.get(&id)).is_some_and(|n| n.fenced);
+            let ends = task.desired <= TaskState::Running && event.desired > TaskState::Running;
             change(state, event.id, touched, |task| {
-                let ends = task.desired <= TaskState::Running && event.desired > TaskState::Running;
                 task.desired = event.desired;
                 if ends {
                     task.stopping_since = Some(at);
                     task.unnamed_from = Some(position);
                     task.withdrawn = !named;
+                    // Its node was fenced before the task was given up: it holds nothing now.
+                    task.gone |= fenced;
                 }
                 (task.updated, task.last) = (at, position);
             });
+            if ends && fenced {
+                touch_networks(state, event.id, touched);
+            }
         }
         Event::TaskWithdrawn(event) => change(state, event.id, touched, |task| {
             task.withdrawn = true;
@@ -143,9 +150,11 @@ fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &
         if times.len() > RESTARTS_MAX {
             times.remove(0);
         }
+        state.mark_dirty(ObjectId::Service(event.service));
     }
     state.index.insert(event.id, &TaskKeys::of(&task, reservations));
     state.tasks.insert(event.id, Arc::new(task));
+    state.index.use_slot(event.service, event.slot, true);
     touched.add(ObjectId::Task(event.id));
     touched.add(ObjectId::Service(event.service));
 }
@@ -155,6 +164,7 @@ fn remove(state: &mut State, id: crate::id::TaskId, touched: &mut Touched) {
     let reservations = state.version_of(&task).task.reservations;
     state.index.remove(id, &TaskKeys::of(&task, reservations));
     state.tasks.remove(&id);
+    state.recount_slot((task.service, task.slot));
     let key = (task.service, task.version);
     let version = Arc::make_mut(state.versions.get_mut(&key).expect("a task's version exists"));
     version.tasks -= 1;

@@ -195,7 +195,11 @@ pub struct Task {
 impl Task {
     /// Whether it counts as one of its service's tasks: it runs or may yet.
     pub fn is_live(&self) -> bool {
-        self.desired <= TaskState::Running && !self.status.state.is_terminal()
+        self.desired <= TaskState::Running && !self.has_ended()
+    }
+    /// Whether its container has ended, or its node has lost it.
+    pub fn has_ended(&self) -> bool {
+        self.status.state.is_terminal() || self.gone
     }
     /// Whether nothing is left to do for it but to forget it.
     pub fn is_over(&self) -> bool {
@@ -203,6 +207,6 @@ impl Task {
     }
     /// Whether it still holds what it reserved on its node.
     pub fn holds_resources(&self) -> bool {
-        self.node.is_some() && !self.status.state.is_terminal() && !self.gone
+        self.node.is_some() && !self.has_ended()
     }
 }

@@ -54,14 +54,16 @@ fn find<I: Copy + ToString + FromStr>(
 
 /// The service a text means.
 pub fn service(state: &State, text: &str) -> Result<ServiceId, Refusal> {
-    let by_name = |t: &str| state.index.service_names.get(&t.parse::<Name>().ok()?).copied();
+    let by_name =
+        |t: &str| state.index.service_names.get(&t.parse::<Name>().ok()?.folded()).copied();
     let exists = |id| state.services.contains_key(&id);
     find("service", text, exists, by_name, state.services.keys().copied())
 }
 
 /// The network a text means.
 pub fn network(state: &State, text: &str) -> Result<NetworkId, Refusal> {
-    let by_name = |t: &str| state.index.network_names.get(&t.parse::<Name>().ok()?).copied();
+    let by_name =
+        |t: &str| state.index.network_names.get(&t.parse::<Name>().ok()?.folded()).copied();
     let exists = |id| state.networks.contains_key(&id);
     find("network", text, exists, by_name, state.networks.keys().copied())
 }
@@ -89,7 +91,7 @@ pub fn task(state: &State, text: &str) -> Result<TaskId, Refusal> {
             return state.tasks.get(&id).filter(|t| state.task_name(t) == rest).map(|t| t.id);
         }
         let slot: u64 = last.parse().ok()?;
-        let service = state.index.service_names.get(&rest.parse::<Name>().ok()?)?;
+        let service = state.index.service_names.get(&rest.parse::<Name>().ok()?.folded())?;
         let of_slot = state.tasks_of_slot(*service, slot);
         of_slot.max_by_key(|t| (t.is_live(), t.born)).map(|t| t.id)
     };

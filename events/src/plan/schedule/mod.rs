@@ -12,7 +12,6 @@ use std::sync::Arc;
 use crate::command::{Command, Placement};
 use crate::envelope::Planner;
 use crate::id::{NetworkId, ObjectId, ServiceId, TaskId};
-use crate::record::Position;
 use crate::state::State;
 use crate::state::touched::Touched;
 use crate::task::Task;
@@ -59,52 +58,73 @@ pub(super) fn plan_waiting(state: &State, touched: &Touched, plan: &mut Plan) {
 fn makes_room(state: &State, objects: &BTreeSet<ObjectId>) -> bool {
     objects.iter().any(|o| match o {
         ObjectId::Node(_) => true,
-        ObjectId::Task(id) => state.tasks.get(id).is_none_or(|t| t.status.state.is_terminal()),
+        ObjectId::Task(id) => state.tasks.get(id).is_none_or(|t| t.has_ended()),
         ObjectId::Network(_) | ObjectId::Cluster(_) | ObjectId::Service(_) => false,
     })
 }
 
 fn plan_tasks(state: &State, mut tasks: Vec<&Arc<Task>>, plan: &mut Plan) {
     tasks.sort_by_key(|t| t.born);
-    plan.more |= tasks.len() > TASKS_PER_PLAN;
-    tasks.truncate(TASKS_PER_PLAN);
     let mut groups: BTreeMap<(ServiceId, u64), Vec<&Arc<Task>>> = BTreeMap::new();
     for task in tasks {
         groups.entry((task.service, task.version)).or_default().push(task);
     }
     let mut ledger = spread::Ledger::default();
+    let mut room = TASKS_PER_PLAN;
     for tasks in groups.into_values() {
-        plan.proposals.extend(place(state, &tasks, &mut ledger));
+        if room == 0 {
+            plan.more = true;
+            return;
+        }
+        let (proposal, cut) = place(state, &tasks, &mut ledger, &mut room);
+        plan.proposals.extend(proposal);
+        plan.more |= cut;
     }
 }
 
-/// Places tasks of one spec: one look at the nodes serves them all.
-fn place(state: &State, tasks: &[&Arc<Task>], ledger: &mut spread::Ledger) -> Option<Proposal> {
-    let first = tasks.first()?;
+/// Places tasks of one spec: one look at the nodes serves them all. Also says whether it was cut short.
+/// What counts against the room is what is proposed, so tasks that can go nowhere keep no others waiting.
+fn place(
+    state: &State,
+    tasks: &[&Arc<Task>],
+    ledger: &mut spread::Ledger,
+    room: &mut usize,
+) -> (Option<Proposal>, bool) {
+    let Some(first) = tasks.first() else { return (None, false) };
     let version = state.version_of(first);
-    let cause: Option<Position> = tasks.iter().map(|t| t.born).max();
     let lost = version.detached.is_some_and(|c| !state.detached.contains_key(&c));
     let mut queue = spread::Queue::new(state, first.service, version.task.reservations, ledger);
     let (mut placements, mut obstacles) = (Vec::new(), Vec::new());
+    let mut obstacle: Option<String> =
+        lost.then(|| "a value it needs was redacted: create the service anew".to_owned());
+    let (mut cause, mut cut) = (None, false);
     for task in tasks {
-        let obstacle = if lost {
-            Some("a value it needs was redacted from the log: create the service anew".to_owned())
-        } else {
-            match queue.next(ledger) {
-                Some((node, explanation)) => {
-                    placements.push(Placement { task: task.id, node, explanation });
-                    None
-                }
-                None => Some(queue.obstacle()),
-            }
-        };
-        if let Some(obstacle) = obstacle.filter(|o| task.obstacle.as_ref() != Some(o)) {
-            obstacles.push((task.id, obstacle));
+        if *room == 0 {
+            cut = true;
+            break;
+        }
+        if obstacle.is_none() && queue.is_empty() {
+            obstacle = Some(queue.obstacle());
+        }
+        if obstacle.is_none() {
+            obstacle = ledger.take_addresses(state, &version.task).err();
+        }
+        if obstacle.is_none()
+            && let Some((node, explanation)) = queue.next(ledger)
+        {
+            placements.push(Placement { task: task.id, node, explanation });
+            cause = cause.max(Some(task.born));
+            *room -= 1;
+            continue;
+        }
+        if let Some(new) = obstacle.as_ref().filter(|o| task.obstacle.as_ref() != Some(*o)) {
+            obstacles.push((task.id, new.clone()));
+            cause = cause.max(Some(task.born));
+            *room -= 1;
         }
     }
-    if placements.is_empty() && obstacles.is_empty() {
-        return None;
-    }
     let command = Command::Schedule { placements, obstacles };
-    Some(Proposal { planner: Planner::Scheduler, cause, command })
+    let proposal =
+        cause.map(|cause| Proposal { planner: Planner::Scheduler, cause: Some(cause), command });
+    (proposal, cut)
 }

@@ -3,22 +3,46 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{NodeId, ServiceId};
+use crate::id::{NetworkId, NodeId, ServiceId};
+use crate::network::Network;
+use crate::plan::allocate::address;
 use crate::state::State;
 use crate::state::index::Load;
 use crate::task::explain::{Explanation, Finding, VERDICTS_MAX, Verdict};
-use crate::task::spec::Resources;
+use crate::task::spec::{Resources, TaskSpec};
 
 use super::{explain, filter};
 
-/// What this plan has put on nodes already, for services planned after one another.
+/// What this plan has handed out already, for services planned after one another.
 #[derive(Default)]
-pub(super) struct Ledger(BTreeMap<NodeId, Load>);
+pub(super) struct Ledger {
+    loads: BTreeMap<NodeId, Load>,
+    addresses: BTreeMap<NetworkId, u64>,
+}
 
 impl Ledger {
     fn load(&self, state: &State, node: NodeId) -> Load {
         let before = || state.index.loads.get(&node).copied().unwrap_or_default();
-        self.0.get(&node).copied().unwrap_or_else(before)
+        self.loads.get(&node).copied().unwrap_or_else(before)
+    }
+
+    /// Why the next task has no address on one of its networks; if it has, it takes them.
+    pub(super) fn take_addresses(&mut self, state: &State, spec: &TaskSpec) -> Result<(), String> {
+        let networks: Vec<&Network> = spec
+            .networks
+            .iter()
+            .filter_map(|a| state.networks.get(&a.network).map(|n| &**n))
+            .collect();
+        for network in &networks {
+            let left = self.addresses.entry(network.id);
+            if *left.or_insert_with(|| address::left(state, network)) == 0 {
+                return Err(address::exhausted(network));
+            }
+        }
+        for network in networks {
+            self.addresses.entry(network.id).and_modify(|left| *left -= 1);
+        }
+        Ok(())
     }
 }
 
@@ -53,6 +77,11 @@ impl<'a> Queue<'a> {
         Self { state, need, evaluated, best, out }
     }
 
+    /// Whether no node is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.best.is_empty()
+    }
+
     /// Takes the best node for one task.
     pub(super) fn next(&mut self, ledger: &mut Ledger) -> Option<(NodeId, Explanation)> {
         let (of_service, in_all, id) = self.best.pop_first()?;
@@ -70,7 +99,7 @@ impl<'a> Queue<'a> {
 
         let mut load = ledger.load(self.state, id);
         filter::carry(&mut load, self.need);
-        ledger.0.insert(id, load);
+        ledger.loads.insert(id, load);
         let node = self.state.nodes.get(&id).expect("the queue holds nodes of the state");
         match filter::too_little(node, load, self.need) {
             Some(finding) => self.out.push(Verdict { node: id, finding }),
