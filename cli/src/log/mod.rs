@@ -28,7 +28,7 @@ pub(crate) struct Log {
     #[arg(long, value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
     since: Option<Moment>,
     /// End there
-    #[arg(long, value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "at", value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
     until: Option<Moment>,
     /// Show each record's content too
     #[arg(short, long)]

@@ -24,11 +24,13 @@ pub(crate) struct JoinToken {
     /// Show only the token
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 impl JoinToken {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let swarm: Swarm = session.client.read("/swarm", &At::default()).await?;
+        let swarm: Swarm = session.client.read("/swarm", &self.at).await?;
         let tokens = swarm.join_tokens.unwrap_or_default();
         let (role, token) = match self.role {
             Role::Worker => ("worker", tokens.worker),

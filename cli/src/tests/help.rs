@@ -108,9 +108,6 @@ fn the_help_of_a_command_has_its_options() {
     expect![[r#"
         Show what happened to the swarm or to one object
 
-        Every record of the log is one line, the oldest first: its position, its time, what happened to
-        what, who caused it (or which record did), and the reason if one was given.
-
         Usage: skein log [OPTIONS] [OBJECT]
                skein log <redact>
 
@@ -118,34 +115,19 @@ fn the_help_of_a_command_has_its_options() {
           redact  Erase the detachable part of one record on every manager
 
         Arguments:
-          [OBJECT]
-                  Object: a name (web, web.2), an id, or both with the noun (service/web)
+          [OBJECT]  Object: a name (web, web.2), an id, or both with the noun (service/web)
 
         Options:
-          -H, --host <unix://PATH>
-                  Daemon to talk to
-          
-                  [env: SKEIN_HOST]
-                  [default: unix:///run/skein/skein.sock]
-
-          -n, --limit <N>
-                  Show only the last N records
-
-              --since <@N|-10m|TIME>
-                  Begin there
-
-              --until <@N|-10m|TIME>
-                  End there
-
-          -d, --data
-                  Show each record's content too
-
-              --format <FORMAT>
-                  Form of the lines: table or json
-
-          -h, --help
-                  Print help (see a summary with '-h')
-    "#]].assert_eq(&help(&["log"]));
+          -H, --host <unix://PATH>    Daemon to talk to [env: SKEIN_HOST] [default:
+                                      unix:///run/skein/skein.sock]
+          -n, --limit <N>             Show only the last N records
+              --since <@N|-10m|TIME>  Begin there
+              --until <@N|-10m|TIME>  End there [alias: --at]
+          -d, --data                  Show each record's content too
+              --format <FORMAT>       Form of the lines: table or json
+          -h, --help                  Print help (see more with '--help')
+    "#]]
+    .assert_eq(&short_help(&["log"]));
 }
 
 #[test]
