@@ -10,7 +10,9 @@ use arc_swap::ArcSwapOption;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{Name, Record, RecordType};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ResolveHosts, ResolverConfig, ServerOrderingStrategy};
+use hickory_resolver::config::{
+    NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
+};
 use hickory_server::net::runtime::TokioRuntimeProvider;
 use hickory_server::net::{DnsError, NetError};
 use tokio::sync::Semaphore;
@@ -55,7 +57,7 @@ impl Forwarder {
             |source| Error::Unusable { path: self.path.clone(), source: Box::new(source) };
         let text = fs::read(&self.path)
             .map_err(|source| Error::Resolvers { path: self.path.clone(), source })?;
-        let (config, mut options) =
+        let (config, options) =
             hickory_resolver::system_conf::parse_resolv_conf(text).map_err(unusable)?;
         let mut servers = config.name_servers;
         // Our own address: a host that lists it would make us ask ourselves.
@@ -65,21 +67,7 @@ impl Forwarder {
             self.resolver.store(None);
             return Ok(());
         }
-        options.timeout = PATIENCE_WITH_ONE;
-        options.max_active_requests = IN_FLIGHT_MAX;
-        // One after the other, as the file orders them: the second may see another world than the first.
-        options.num_concurrent_reqs = 1;
-        options.use_hosts_file = ResolveHosts::Never;
-        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
-        options.preserve_intermediates = true;
-        // The questions were qualified by whoever asked; the host's search list is not the container's.
-        let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-        let provider = TokioRuntimeProvider::default();
-        let resolver = TokioResolver::builder_with_config(config, provider)
-            .with_options(options)
-            .build()
-            .map_err(unusable)?;
-        self.resolver.store(Some(resolver.into()));
+        self.resolver.store(Some(resolver(servers, options).map_err(unusable)?.into()));
         Ok(())
     }
 
@@ -114,5 +102,63 @@ impl Forwarder {
             Err(NetError::Dns(DnsError::ResponseCode(code))) => Err(code),
             Err(_) => Err(ResponseCode::ServFail),
         }
+    }
+}
+
+/// The options of the host's file, made to fit questions that are not the host's.
+fn resolver(
+    servers: Vec<NameServerConfig>,
+    mut options: ResolverOpts,
+) -> Result<TokioResolver, NetError> {
+    options.timeout = PATIENCE_WITH_ONE;
+    options.max_active_requests = IN_FLIGHT_MAX;
+    // One after the other, as the file orders them: the second may see another world than the first.
+    options.num_concurrent_reqs = 1;
+    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.preserve_intermediates = true;
+    // The questions were qualified by whoever asked; the host's search list is not the container's.
+    let config = ResolverConfig::from_parts(None, Vec::new(), servers);
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        .with_options(options)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use hickory_resolver::config::ConnectionConfig;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_resolver_holds_so_many_questions_for_so_long() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut connection = ConnectionConfig::udp();
+        connection.port = silent.local_addr().unwrap().port();
+        let server = NameServerConfig::new(IpAddr::V4(Ipv4Addr::LOCALHOST), true, vec![connection]);
+        let forwarder = Forwarder {
+            path: PathBuf::new(),
+            resolver: ArcSwapOption::from_pointee(
+                resolver(vec![server], ResolverOpts::default()).unwrap(),
+            ),
+            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+        };
+        let name = |n: usize| Name::from_ascii(format!("n{n}.example.org.")).unwrap();
+        let names: Vec<_> = (0..=IN_FLIGHT_MAX).map(name).collect();
+        let start = tokio::time::Instant::now();
+        let mut asked: Vec<_> =
+            names[1..].iter().map(|name| Box::pin(forwarder.ask(name, RecordType::A))).collect();
+        for question in &mut asked {
+            assert!(futures::poll!(question).is_pending());
+        }
+        let one_more = forwarder.ask(&names[0], RecordType::A).await;
+        assert_eq!(one_more.unwrap_err(), ResponseCode::Refused);
+        for answer in futures::future::join_all(asked).await {
+            assert_eq!(answer.unwrap_err(), ResponseCode::ServFail);
+        }
+        assert!(start.elapsed() <= PATIENCE, "{:?}", start.elapsed());
+        assert_eq!(forwarder.in_flight.available_permits(), IN_FLIGHT_MAX);
     }
 }

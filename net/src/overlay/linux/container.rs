@@ -8,14 +8,16 @@ use std::path::Path;
 
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::InfoBridgePort;
-use skein_events::id::TaskId;
+use skein_events::id::{NetworkId, TaskId};
 use skein_events::unit::Subnet;
+use skein_events::view::overlay::{Leg, NodeNetwork};
 
+use super::firewall::{self, Before};
 use super::link::{self, Inner};
 use super::names::{BRIDGE, Names, task_port};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
-use super::{firewall, gateway, network};
+use super::{gateway, network};
 use crate::overlay::{AttachLeg, DNS_ADDRESS, DnsSockets, Error};
 
 /// The loopback's index in a fresh namespace.
@@ -45,12 +47,14 @@ pub(super) fn make(
         let mut container = Route::open()?;
         let made = (|| {
             prepare(&mut container).map_err(at)?;
-            let sockets = listen(task)?;
+            let sockets = listen(task, Before::Nothing)?;
             let mut batch = Batch::new();
             let mut index = FIRST_LEG;
             for (leg, inside) in legs {
                 inside.enter().map_err(at)?;
-                plug(task, leg, index, &own)?;
+                let inner =
+                    Inner { netns: own.as_fd(), name: eth(index), index, mac: Some(leg.mac) };
+                plug(&mut Route::open()?, task, leg.network, &inner)?;
                 dress(&mut batch, task, index, leg.ip, leg.subnet.prefix());
                 index += 1;
             }
@@ -85,7 +89,7 @@ fn prepare(container: &mut Route) -> io::Result<()> {
 }
 
 /// Opens the sockets for names in this thread's namespace, and leads questions to them.
-fn listen(task: TaskId) -> Result<DnsSockets, Error> {
+fn listen(task: TaskId, before: Before) -> Result<DnsSockets, Error> {
     let any = SocketAddrV4::new(DNS_ADDRESS, 0);
     let open = || {
         let (udp, tcp) = (UdpSocket::bind(any)?, TcpListener::bind(any)?);
@@ -96,20 +100,51 @@ fn listen(task: TaskId) -> Result<DnsSockets, Error> {
     };
     let (sockets, (udp, tcp)) =
         open().map_err(|source| kernel(format!("open the DNS sockets of task {task}"), source))?;
-    firewall::container(udp, tcp)?;
+    firewall::container(before, udp, tcp)?;
     Ok(sockets)
 }
 
-/// Makes a leg; this thread is in the network's namespace.
-fn plug(task: TaskId, leg: &AttachLeg, index: u32, own: &Netns) -> Result<(), Error> {
-    let mut inside = Route::open()?;
-    let bridge = link::links(&mut inside)?.into_iter().find(|link| link.name == BRIDGE);
-    let bridge = bridge.ok_or(Error::UnknownNetwork(leg.network))?.index;
-    let inner = Inner { netns: own.as_fd(), name: eth(index), index, mac: Some(leg.mac) };
-    let pair = link::veth(&task_port(task), bridge, Some(network::MTU), &inner);
+/// Makes a leg; the socket is in the network's namespace.
+fn plug(
+    inside: &mut Route,
+    task: TaskId,
+    network: NetworkId,
+    inner: &Inner<'_>,
+) -> Result<(), Error> {
+    let bridge = link::named(inside, BRIDGE)?.ok_or(Error::UnknownNetwork(network))?.index;
+    let pair = link::veth(&task_port(task), bridge, Some(network::MTU), inner);
     let mut batch = Batch::new();
-    batch.push(format!("plug task {task} in network {}", leg.network), Mode::Create, pair);
+    batch.push(format!("plug task {task} in network {network}"), Mode::Create, pair);
     inside.apply(batch)
+}
+
+/// Makes a leg again that a container lost; the socket is in the network's namespace.
+///
+/// It gets the first free name, which is the lost one's unless more were lost.
+pub(super) fn replug(
+    names: &Names,
+    inside: &mut Route,
+    network: &NodeNetwork,
+    leg: &Leg,
+) -> Result<(), Error> {
+    let task = leg.task;
+    let at = |source| kernel(format!("enter the namespace of task {task}"), source);
+    let own = Netns::open(&names.task_file(task)).map_err(at)?;
+    netns::on_thread(|| {
+        own.enter().map_err(at)?;
+        let mut container = Route::open()?;
+        let taken = link::links(&mut container)?;
+        let free = |name: &String| !taken.iter().any(|link| link.name == *name);
+        let name = (FIRST_LEG..).map(eth).find(free).expect("links are fewer than numbers");
+        // Index 0: the kernel's choice.
+        let inner = Inner { netns: own.as_fd(), name, index: 0, mac: Some(leg.mac) };
+        plug(inside, task, network.id, &inner)?;
+        let made = link::named(&mut container, &inner.name)?;
+        let index = made.ok_or(Error::UnknownTask(task))?.index;
+        let mut batch = Batch::new();
+        dress(&mut batch, task, index, leg.ip, network.subnet.prefix());
+        container.apply(batch)
+    })
 }
 
 /// Makes the leg on the gateway bridge; this thread is in the host's namespace.
@@ -122,9 +157,8 @@ fn plug_out(
 ) -> Result<(), Error> {
     let mut host = Route::open()?;
     let gateway = names.gateway();
-    let bridge = link::links(&mut host)?.into_iter().find(|link| link.name == gateway);
     let gone = || kernel(format!("find bridge {gateway}"), io::ErrorKind::NotFound.into());
-    let bridge = bridge.ok_or_else(gone)?.index;
+    let bridge = link::named(&mut host, &gateway)?.ok_or_else(gone)?.index;
     let port = names.gateway_port(out.ip);
     let inner = Inner { netns: own.as_fd(), name: eth(index), index, mac: None };
     let mut batch = Batch::new();
@@ -164,7 +198,7 @@ pub(super) fn reopen(names: &Names, task: TaskId) -> Result<DnsSockets, Error> {
     let inside = Netns::open(&file).map_err(at)?;
     netns::on_thread(|| {
         inside.enter().map_err(at)?;
-        listen(task)
+        listen(task, Before::Ours)
     })
 }
 

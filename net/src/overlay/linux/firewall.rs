@@ -57,9 +57,21 @@ impl HostRules {
     }
 }
 
+/// Whether a container's namespace has had our rules before.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Before {
+    /// It is fresh: nobody waits for a deletion.
+    Nothing,
+    /// Our rules for sockets that are gone.
+    Ours,
+}
+
 /// Leads a container's questions for names to our sockets in its namespace; call it on a thread in there.
-pub(super) fn container(udp_port: u16, tcp_port: u16) -> Result<(), Error> {
-    let mut to = Transaction::replacing(CONTAINER_TABLE);
+pub(super) fn container(before: Before, udp_port: u16, tcp_port: u16) -> Result<(), Error> {
+    let mut to = match before {
+        Before::Nothing => Transaction::making(CONTAINER_TABLE),
+        Before::Ours => Transaction::replacing(CONTAINER_TABLE),
+    };
     to.chain("output", Hook::OutputNat);
     for (protocol, port) in [(UDP, udp_port), (TCP, tcp_port)] {
         to.rule(

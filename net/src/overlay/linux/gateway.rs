@@ -67,16 +67,13 @@ pub(super) fn ensure(
     subnet: Subnet,
 ) -> Result<(), Error> {
     let name = names.gateway();
-    let find = |route: &mut Route| {
-        Ok::<_, Error>(link::links(route)?.into_iter().find(|link| link.name == name))
-    };
-    let mut found = find(route)?;
+    let mut found = link::named(route, &name)?;
     if found.is_none() {
         let mut batch = Batch::new();
         let bridge = link::bridge(&name, names.mac("gateway"));
         batch.push(format!("make bridge {name}"), Mode::Create, bridge);
         route.apply(batch)?;
-        found = find(route)?;
+        found = link::named(route, &name)?;
     }
     let gone = || kernel(format!("make bridge {name}"), io::ErrorKind::NotFound.into());
     let bridge = found.ok_or_else(gone)?;

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, InfoVxlan,
-    LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    LinkAttribute, LinkExtentMask, LinkFlags, LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
@@ -38,8 +38,21 @@ pub(super) struct Link {
 
 /// All links of the socket's namespace.
 pub(super) fn links(route: &mut Route) -> Result<Vec<Link>, Error> {
-    let found = route.dump("list links", RouteNetlinkMessage::GetLink(LinkMessage::default()))?;
-    Ok(found.into_iter().filter_map(read_link).collect())
+    let request = RouteNetlinkMessage::GetLink(link(0, false, vec![no_statistics()]));
+    Ok(route.dump("list links", request)?.into_iter().filter_map(read_link).collect())
+}
+
+/// One link by its name: a host may have thousands.
+pub(super) fn named(route: &mut Route, name: &str) -> Result<Option<Link>, Error> {
+    let attributes = vec![LinkAttribute::IfName(name.to_owned()), no_statistics()];
+    let found =
+        route.get("find a link", RouteNetlinkMessage::GetLink(link(0, false, attributes)))?;
+    Ok(found.and_then(read_link))
+}
+
+/// Statistics are most of what the kernel says of a link.
+fn no_statistics() -> LinkAttribute {
+    LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])
 }
 
 fn read_link(message: RouteNetlinkMessage) -> Option<Link> {

@@ -120,6 +120,24 @@ impl Route {
         }
     }
 
+    /// The one object the request names, if it is there.
+    pub(super) fn get(
+        &mut self,
+        what: &'static str,
+        request: RouteNetlinkMessage,
+    ) -> Result<Option<RouteNetlinkMessage>, Error> {
+        let mut bytes = Vec::new();
+        self.encode_with(NLM_F_REQUEST, request, &mut bytes);
+        self.socket.send(&bytes, 0).map_err(|source| kernel(what, source))?;
+        let reply = self.receive(0)?.into_iter().flatten().next();
+        match reply.map(|reply| reply.payload) {
+            Some(NetlinkPayload::InnerMessage(found)) => Ok(Some(found)),
+            Some(NetlinkPayload::Error(error)) if error.raw_code() == -libc::ENODEV => Ok(None),
+            Some(NetlinkPayload::Error(error)) => Err(kernel(what, error.to_io())),
+            _ => Err(kernel(what, io::ErrorKind::InvalidData.into())),
+        }
+    }
+
     fn encode(&mut self, mode: Mode, message: RouteNetlinkMessage, bytes: &mut Vec<u8>) {
         let flags = match mode {
             Mode::Create => NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL,

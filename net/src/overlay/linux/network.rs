@@ -11,8 +11,9 @@ use netlink_packet_route::link::InfoBridgePort;
 use skein_events::id::NetworkId;
 use skein_events::view::overlay::NodeNetwork;
 
+use super::container;
 use super::link::{self, Link, Row, Tunnel};
-use super::names::{BRIDGE, Names, TUNNEL, is_task_port};
+use super::names::{BRIDGE, Names, TUNNEL, is_task_port, task_port};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
 use crate::overlay::Error;
@@ -117,6 +118,13 @@ fn devices(
         batch.push(format!("keep the bridge of network {id} from learning"), Mode::Change, silent);
     }
     inner.apply(batch)?;
+    for leg in &desired.local {
+        let port = task_port(leg.task);
+        let lost = !links.iter().any(|link| link.name == port);
+        if lost && netns::is_pinned(&names.task_file(leg.task)) {
+            container::replug(names, inner, desired, leg)?;
+        }
+    }
     Ok((bridge.index, tunnel.index))
 }
 

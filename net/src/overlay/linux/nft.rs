@@ -105,7 +105,16 @@ pub(super) struct Transaction<'a> {
 }
 
 impl<'a> Transaction<'a> {
+    /// Begins one that makes the table, which is not there yet.
+    pub(super) fn making(table: &'a str) -> Self {
+        let mut transaction = Self { table, bytes: Vec::with_capacity(2048), sequence: 0 };
+        transaction.message(BATCH_BEGIN, 0, UNSPECIFIED, SUBSYSTEM, |_| {});
+        transaction.table(NEW_TABLE);
+        transaction
+    }
     /// Begins one that leaves an empty table, whether or not there was one.
+    ///
+    /// Slower than `making` by a grace period of the kernel, which waits for the readers of what is deleted.
     pub(super) fn replacing(table: &'a str) -> Self {
         let mut transaction = Self::removing(table);
         transaction.table(NEW_TABLE);
@@ -113,10 +122,8 @@ impl<'a> Transaction<'a> {
     }
     /// Begins one that removes the table, whether or not there is one.
     pub(super) fn removing(table: &'a str) -> Self {
-        let mut transaction = Self { table, bytes: Vec::with_capacity(2048), sequence: 0 };
-        transaction.message(BATCH_BEGIN, 0, UNSPECIFIED, SUBSYSTEM, |_| {});
         // Deleting what is not there is an error, so it is made first.
-        transaction.table(NEW_TABLE);
+        let mut transaction = Self::making(table);
         transaction.table(DELETE_TABLE);
         transaction
     }

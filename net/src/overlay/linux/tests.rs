@@ -204,7 +204,8 @@ fn rows_removed_by_hand_are_healed() {
     let ((a, one), (_b, _two)) = two_nodes();
     let desired = overlay(&[2], &[(3, B)], &[A, B]);
     let mac = leg(3).mac;
-    let damages: [&dyn Fn() -> String; 6] = [
+    let damages: [&dyn Fn() -> String; 7] = [
+        &|| one.in_network(net(), &format!("ip link del t-{}", task(2).short())),
         &|| one.in_network(net(), &format!("bridge fdb del {mac} dev vxlan0 dst {B} self")),
         &|| {
             one.in_network(net(), "ip neigh replace 10.0.1.3 lladdr 02:00:00:00:00:01 dev vxlan0 nud permanent; bridge fdb add 02:00:00:00:00:01 dev vxlan0 dst 10.9.0.9")
@@ -218,7 +219,7 @@ fn rows_removed_by_hand_are_healed() {
         damage();
         let flush = || one.in_task(task(2), "ip neigh flush all");
         flush();
-        let broken = one.misses(task(2), "10.0.1.3") || n == 3;
+        let broken = one.misses(task(2), "10.0.1.3") || n == 4;
         assert!(broken, "damage {n} did nothing");
         one.sync(&desired);
         flush();
