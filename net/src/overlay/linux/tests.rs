@@ -272,6 +272,8 @@ fn the_way_out_is_masqueraded_and_internal_networks_have_none() {
     assert_eq!(stdout("", daemon.in_task(task(3), "ip route show default")), "");
     let neighbour = other.gateway_ip.unwrap();
     assert_ne!(Some(neighbour), open.gateway_ip);
+    // Some machines lead bridged packets through the rules of `forward`; the bridge must do without.
+    a.ok("f=/proc/sys/net/bridge/bridge-nf-call-iptables; if [ -e $f ]; then echo 0 > $f; fi");
     assert!(daemon.misses(task(2), neighbour), "containers do not meet on the gateway bridge");
     let around = format!(
         "ip route add {neighbour} via $(ip route | sed -n 's/default via \\([0-9.]*\\).*/\\1/p')"
