@@ -4,8 +4,10 @@
 
 pub mod agent;
 pub mod clock;
+pub mod consensus;
 pub mod dispatch;
 pub mod history;
 pub mod log;
 pub mod noun;
+pub mod spawner;
 pub mod vault;

@@ -50,8 +50,8 @@ pub struct Log(pub(crate) Arc<Inner>);
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    /// Replaced as a whole when a redaction rewrites the file.
-    pub(crate) database: RwLock<Arc<Database>>,
+    /// Replaced as a whole when a redaction rewrites the file; gone when the log is closed.
+    pub(crate) database: RwLock<Option<Database>>,
     pub(crate) recent: Mutex<Recent>,
     pub(crate) head: watch::Sender<Head>,
     pub(crate) queue: mpsc::Sender<Op>,
@@ -122,7 +122,7 @@ impl Log {
         drop(transaction);
         let (queue, operations) = mpsc::channel(QUEUE);
         let log = Self(Arc::new(Inner {
-            database: RwLock::new(Arc::new(database)),
+            database: RwLock::new(Some(database)),
             recent: Mutex::new(known.recent()),
             head: watch::Sender::new(head),
             queue,
@@ -231,7 +231,7 @@ impl Log {
         self.ask(|done| Op::Redact { position, done }).await?
     }
 
-    /// Ends the writer after what is queued is durable.
+    /// Ends the writer after what is queued is durable, and lets go of the disk: every other call fails after it.
     pub async fn close(&self) -> Result<(), Error> {
         self.ask(|done| Op::Close { done }).await
     }
@@ -249,12 +249,23 @@ impl Log {
         self.0.recent.lock().expect("no panic while the recent entries are locked")
     }
 
-    pub(crate) fn database(&self) -> Arc<Database> {
-        Arc::clone(&self.0.database.read().expect("no panic while the file is exchanged"))
+    /// Does something with the database, unless the log is closed.
+    pub(crate) fn with_database<T, E: Into<Error>>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, E>,
+    ) -> Result<T, Error> {
+        let database = self.0.database.read().expect("no panic while the file is exchanged");
+        work(database.as_ref().ok_or(Error::Closed)?).map_err(Into::into)
+    }
+
+    /// Puts another file in the place of the present one; `None` closes the log.
+    pub(crate) fn exchange(&self, database: Option<Database>) {
+        let mut place = self.0.database.write().expect("no panic while the file is exchanged");
+        *place = database;
     }
 
     pub(crate) fn transaction(&self) -> Result<ReadTransaction, Error> {
-        Ok(self.database().begin_read()?)
+        self.with_database(|database| database.begin_read())
     }
 
     /// Entries of a range, each checked; fewer if the budget or the log ends first.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use redb::{Durability, ReadableDatabase, ReadableTable};
+use redb::{Durability, ReadableTable};
 use skein_events::record::{BatchBytes, Position};
 use tokio::sync::oneshot;
 
@@ -46,7 +46,7 @@ pub(crate) fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<()
     log::make_tables(&new, writer.options)?;
     copy(log, &new, &rows, first, writer.options.quick_repair)?;
     writer.disk.replace(FILE, log::FILE)?;
-    *log.0.database.write().expect("no panic while the file is exchanged") = new.into();
+    log.exchange(Some(new));
     for row in rows.into_values() {
         log.recent().replace(row);
     }
@@ -78,7 +78,7 @@ fn copy(
     first: Position,
     quick_repair: bool,
 ) -> Result<(), Error> {
-    let old = log.database().begin_read()?;
+    let old = log.transaction()?;
     let source = old.open_table(ENTRIES)?;
     let mut next = source.first()?.map(|(key, _)| key.value());
     while let Some(from) = next {

@@ -94,13 +94,21 @@ impl Writer {
 
     /// Writes until the log is closed. Does not return after a failed write, so that nothing behind it is acknowledged.
     pub async fn run(mut self) {
-        if let Err(error) = self.work().await {
-            (self.fatal)(&error.to_string());
-            pending::<()>().await;
+        match self.work().await {
+            Ok(closed) => {
+                self.log.exchange(None);
+                // The lock on the directory goes with this.
+                drop(self);
+                closed.map(|done| done.send(()));
+            }
+            Err(error) => {
+                (self.fatal)(&error.to_string());
+                pending::<()>().await;
+            }
         }
     }
 
-    async fn work(&mut self) -> Result<(), Error> {
+    async fn work(&mut self) -> Result<Option<oneshot::Sender<()>>, Error> {
         while let Some(first) = self.queue.recv().await {
             self.disk.latency().await;
             let (mut ops, mut redactions, mut close) = (Vec::new(), Vec::new(), None);
@@ -122,12 +130,11 @@ impl Writer {
             if !redactions.is_empty() {
                 crate::rewrite::redact(self, &self.log.clone(), redactions)?;
             }
-            if let Some(done) = close {
-                let _ = done.send(());
-                return Ok(());
+            if close.is_some() {
+                return Ok(close);
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn commit(&mut self, ops: Vec<Op>, closing: bool) -> Result<(), Error> {
@@ -147,8 +154,7 @@ impl Writer {
     }
 
     fn write(&mut self, ops: Vec<Op>) -> Result<(), Error> {
-        let database = self.log.database();
-        let mut transaction = database.begin_write()?;
+        let mut transaction = self.log.with_database(|database| database.begin_write())?;
         transaction.set_quick_repair(self.options.quick_repair);
         let mut told = Vec::with_capacity(ops.len());
         let mut end = None;

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::Disk;
 
@@ -35,7 +35,7 @@ struct Medium {
     crash_at: Option<u64>,
     fail_sync_at: Option<u64>,
     latency: (Duration, Duration),
-    lost_power: Arc<Notify>,
+    lost_power: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -100,8 +100,13 @@ impl SimDisk {
 
     /// Ends when power is lost for the next time.
     pub fn power_lost(&self) -> impl Future<Output = ()> + use<> {
-        let notify = Arc::clone(&self.medium().lost_power);
-        async move { notify.notified().await }
+        let mut lost = self.medium().lost_power.subscribe();
+        async move {
+            // A disk that nobody holds any more loses no power.
+            if lost.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Operations so far, and syncs among them.
@@ -163,7 +168,7 @@ impl Medium {
             }
             file.now = file.durable.clone();
         }
-        self.lost_power.notify_one();
+        self.lost_power.send_replace(self.incarnation);
     }
 
     /// An un-synced change happened, did not happen, or happened to some of its sectors.

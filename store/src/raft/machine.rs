@@ -142,15 +142,16 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
         };
         let taken = self.source.take(last.index).await;
         let taken = taken.ok_or_else(|| io::Error::other("the state gave no snapshot"))?;
-        let (term, h) = match self.log.row(taken.index)? {
-            Some(row) => (row.term, row.h),
+        let (term, h, membership) = match self.log.row(taken.index)? {
+            Some(row) => (row.term, row.h, self.log.membership_at(taken.index)?),
             // Below an installed snapshot there are no rows; that snapshot knows the chain.
             None => {
                 let installed = self.log.newest_snapshot()?.filter(|s| s.index == taken.index);
-                (last.committed_leader_id().term, installed.map(|s| s.h).unwrap_or_default())
+                let h = installed.map(|s| s.h).unwrap_or_default();
+                (last.committed_leader_id().term, h, self.membership.clone())
             }
         };
-        let kept = self.log.keep(taken, term, h, self.membership.clone()).await?;
+        let kept = self.log.keep(taken, term, h, membership).await?;
         Ok(snapshot_of(kept))
     }
 }

@@ -58,13 +58,12 @@ fn a_missing_entry_is_named_and_the_log_is_not_cut() {
         let disk = SimDisk::new(6);
         written(&disk).await;
         let bed = Bed::open(&disk).unwrap();
-        let database = bed.log.database();
-        let transaction = database.begin_write().unwrap();
+        let transaction = bed.log.with_database(|database| database.begin_write()).unwrap();
         transaction.open_table(ENTRIES).unwrap().remove(5).unwrap();
         transaction.commit().unwrap();
         let bad = bed.log.verify(|_, _| ()).unwrap().bad.unwrap();
         assert_eq!((bad.index, bad.first.0, bad.what), (5, 11, Damage::Missing));
-        drop((database, bed));
+        drop(bed);
         for _ in 0..2 {
             let error = Bed::open(&disk).err().unwrap();
             assert_eq!(
@@ -81,8 +80,7 @@ fn a_changed_entry_is_named() {
         let disk = SimDisk::new(7);
         written(&disk).await;
         let bed = Bed::open(&disk).unwrap();
-        let database = bed.log.database();
-        let transaction = database.begin_write().unwrap();
+        let transaction = bed.log.with_database(|database| database.begin_write()).unwrap();
         {
             let mut rows = transaction.open_table(ENTRIES).unwrap();
             let mut row = rows.get(3).unwrap().unwrap().value().to_vec();
@@ -92,7 +90,7 @@ fn a_changed_entry_is_named() {
         transaction.commit().unwrap();
         let report = bed.log.verify(|_, _| ()).unwrap();
         assert_eq!((report.entries, report.last.0), (3, 6));
-        drop((database, bed));
+        drop(bed);
         let text = Bed::open(&disk).err().unwrap().to_string();
         assert!(text.starts_with("log entry 3 (records from @7) is damaged: its hash"), "{text}");
     });

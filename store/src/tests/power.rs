@@ -86,12 +86,11 @@ fn log_shorter_than_what_was_acknowledged_does_not_open() {
         for index in 0..3 {
             assert!(bed.append(index, batch(index, 1, 0)).await);
         }
-        bed.log.close().await.unwrap();
-        let database = bed.log.database();
-        let transaction = database.begin_write().unwrap();
+        bed.log.set_epoch(1).await.unwrap();
+        let transaction = bed.log.with_database(|database| database.begin_write()).unwrap();
         transaction.open_table(crate::table::entries::ENTRIES).unwrap().remove(2).unwrap();
         transaction.commit().unwrap();
-        drop((database, bed));
+        drop(bed);
         let error = Bed::open(&disk).err().unwrap();
         assert!(matches!(error, Error::Short { end: 2, committed: 2 }), "{error}");
     });
