@@ -95,6 +95,17 @@ pub enum Error {
         /// The other's bridge, whose alias says so.
         bridge: String,
     },
+    /// Some other program uses the VXLAN port.
+    #[error(
+        "UDP port {port} is in use in this network namespace, by no daemon of ours: give another --data-path-port"
+    )]
+    PortTaken {
+        /// The port.
+        port: u16,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Another daemon's data root has the same short name.
     #[error("link {link} belongs to the daemon of {other} in this network namespace")]
     NameClash {

@@ -197,6 +197,11 @@ impl Inner {
         if let Some((other, bridge)) = other {
             return Err(Error::PortClash { port, other, bridge });
         }
+        // Tunnels of ours hold the port themselves.
+        if self.networks()?.is_empty() {
+            let free = || std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).map(drop);
+            self.in_host(|| free().map_err(|source| Error::PortTaken { port, source }))?;
+        }
         synced.port = Some(port);
         self.ensure_host(synced)
     }

@@ -236,6 +236,32 @@ fn rows_removed_by_hand_are_healed() {
 }
 
 #[test]
+fn a_large_network_fits() {
+    const PEERS: u32 = 4_000;
+    let (a, _b) = two_hosts();
+    let daemon = Daemon::start(&a, "one");
+    let mut desired = overlay(&[2], &[], &[A, B]);
+    let network = &mut desired.networks[0];
+    network.subnet = "10.0.0.0/16".parse().unwrap();
+    network.peers = (0..PEERS)
+        .map(|n| {
+            let [_, _, high, low] = n.to_be_bytes();
+            let ip = Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 16, 0).to_bits() + n);
+            let mac = Mac::from_random([2, 0, 0, 1, high, low]);
+            Peer { leg: Leg { task: task(9), ip, mac }, vtep: B }
+        })
+        .collect();
+    desired.members = (0..PEERS).map(|n| Ipv4Addr::from_bits(A.to_bits() + n)).collect();
+    daemon.sync(&desired);
+    let count = |command: &str| daemon.in_network(net(), command).trim().parse::<u32>().unwrap();
+    assert_eq!(count("ip neigh show dev vxlan0 | wc -l"), PEERS);
+    assert_eq!(count("bridge fdb show dev vxlan0 | grep -c 'dst 10.9.0.2'"), PEERS);
+    daemon.sync(&overlay(&[2], &[], &[A, B]));
+    assert_eq!(count("ip neigh show dev vxlan0 | wc -l"), 0);
+    assert_eq!(count("bridge fdb show dev vxlan0 | grep -c static || true"), 0);
+}
+
+#[test]
 fn a_peer_no_longer_desired_is_not_reached() {
     let ((_a, one), (_b, _two)) = two_nodes();
     one.sync(&overlay(&[2], &[], &[A, B]));
@@ -357,6 +383,9 @@ fn daemons_share_a_host_but_no_port() {
     let root = one.run_root.with_file_name("data").display().to_string();
     assert!(clash.contains(&root) && clash.contains("4789"), "{clash}");
     assert!(matches!(wait(two.kernel.claim(4789)), Err(Error::PortClash { port: 4789, .. })));
+    host.ok("ip link add foreign type vxlan id 7 dstport 4791; ip link set foreign up");
+    let foreign = wait(two.kernel.claim(4791)).unwrap_err().to_string();
+    assert!(foreign.contains("4791 is in use"), "{foreign}");
     // The same network identifier on another port is another network.
     two.sync(&NodeOverlay { data_path_port: 4790, ..overlay(&[3], &[], &[]) });
     one.attach(task(2), &[plug(net(), 2)], Outside::Reachable);
