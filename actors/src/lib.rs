@@ -8,6 +8,8 @@ pub mod consensus;
 pub mod dispatch;
 pub mod history;
 pub mod log;
+pub mod member;
 pub mod noun;
 pub mod spawner;
+pub mod swarm;
 pub mod vault;

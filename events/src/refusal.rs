@@ -68,6 +68,9 @@ pub enum Refusal {
         "This node is already part of a swarm. Use \"skein swarm leave\" or \"docker swarm leave\" to leave this swarm and join another one."
     )]
     AlreadyInSwarm,
+    /// There is nothing to leave.
+    #[error("This node is not part of a swarm")]
+    NotPartOfSwarm,
     /// A manager does not leave by accident.
     #[error(
         "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message."
@@ -101,7 +104,9 @@ impl Refusal {
             | Self::TooLarge(..) => 400,
             Self::OutOfSequence | Self::Stale(_) | Self::Broken(_) => 500,
             Self::Unsupported(_) => 501,
-            Self::NotInSwarm | Self::AlreadyInSwarm | Self::LastManager => 503,
+            Self::NotInSwarm | Self::NotPartOfSwarm | Self::AlreadyInSwarm | Self::LastManager => {
+                503
+            }
         }
     }
     /// A stable word for programs.
@@ -115,7 +120,7 @@ impl Refusal {
             Self::Subnet(_) => "subnet",
             Self::OutOfSequence => "out_of_sequence",
             Self::Unsupported(_) => "unsupported",
-            Self::NotInSwarm => "not_in_swarm",
+            Self::NotInSwarm | Self::NotPartOfSwarm => "not_in_swarm",
             Self::AlreadyInSwarm => "already_in_swarm",
             Self::LastManager => "last_manager",
             Self::NothingToRedact(_) => "nothing_to_redact",
