@@ -107,7 +107,7 @@ fn end_all(state: &State, id: ServiceId, plan: &mut Plan, room: &mut usize) {
 #[derive(Default)]
 struct Draft<'a> {
     /// Ended, and to be taken for ended.
-    endings: BTreeMap<u64, &'a Task>,
+    endings: BTreeMap<u64, (&'a Task, Position)>,
     /// Too many: to be forgotten. The newest of a slot comes last, so that a cut leaves the slot in use.
     removals: Vec<&'a Task>,
     /// Their restart delay is over.
@@ -141,17 +141,18 @@ impl<'a> Draft<'a> {
                 }
                 Need::Replacement(delay) => {
                     let new = NewTask { slot, replaces: Some(task.id), delay };
-                    self.replacements.insert(slot, (new, task.last));
-                    self.endings.insert(slot, task);
+                    let cause = what_ended(state, task);
+                    self.replacements.insert(slot, (new, cause));
+                    self.endings.insert(slot, (task, cause));
                 }
                 Need::Done => {
-                    self.endings.insert(slot, task);
+                    self.endings.insert(slot, (task, what_ended(state, task)));
                 }
                 // A slot given up is forgotten as a whole.
                 Need::Task => self.removals.extend(kept_in_slot(state, service.id, slot)),
             }
         }
-        self.endings.retain(|_, task| task.desired <= TaskState::Running);
+        self.endings.retain(|_, (task, _)| task.desired <= TaskState::Running);
     }
 
     fn count(&mut self, state: &'a State, service: &Service, room: usize) {
@@ -185,9 +186,9 @@ impl<'a> Draft<'a> {
         let mut proposals = Vec::new();
         let mut add = |cause, command| proposals.push((cause, command));
         let desired = |task: &Task, to| Command::SetDesired { tasks: vec![(task.id, to)] };
-        for task in self.endings.into_values() {
+        for (task, cause) in self.endings.into_values() {
             if fits() {
-                add(task.last, desired(task, TaskState::Shutdown));
+                add(cause, desired(task, TaskState::Shutdown));
             }
         }
         let removals: Vec<_> = self
@@ -216,6 +217,15 @@ impl<'a> Draft<'a> {
         for (cause, command) in proposals {
             propose(plan, Some(cause), command);
         }
+    }
+}
+
+/// The record that tells why a task is over: its own last one, or the loss of its node.
+fn what_ended(state: &State, task: &Task) -> Position {
+    let node = task.node.and_then(|id| state.nodes.get(&id));
+    match node.filter(|_| !task.has_ended() && on_lost_node(state, task)) {
+        Some(node) => node.state_at,
+        None => task.last,
     }
 }
 

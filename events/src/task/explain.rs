@@ -56,14 +56,18 @@ pub enum Finding {
     },
 }
 
+fn tasks(n: u32) -> String {
+    if n == 1 { "1 task".to_owned() } else { format!("{n} tasks") }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chosen { of_service, in_all } => {
-                write!(f, "chosen: {of_service} tasks of this service, {in_all} in all")
+                write!(f, "chosen: {} of this service, {in_all} in all", tasks(*of_service))
             }
             Self::Fit { of_service, in_all } => {
-                write!(f, "fit, but had {of_service} tasks of this service, {in_all} in all")
+                write!(f, "fit, but had {} of this service, {in_all} in all", tasks(*of_service))
             }
             Self::NotReady => f.write_str("ruled out: not ready"),
             Self::NotActive => f.write_str("ruled out: takes no new tasks"),

@@ -1,4 +1,6 @@
 //! The rules, tested from outside: decisions, planners, projections and the properties that hold for all of them.
 
+#![allow(clippy::unwrap_used, reason = "in helpers of tests too, a failed unwrap fails the test")]
+
 mod story;
 mod world;

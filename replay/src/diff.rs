@@ -1,0 +1,106 @@
+//! What differs between two states: objects that came, went or changed, and how.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use skein_events::id::ObjectId;
+use skein_events::state::State;
+
+/// One field that is not what it was.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Field {
+    /// Where, e.g. `spec.mode.replicated.replicas`.
+    pub path: String,
+    /// What it was; null if it was not there.
+    pub before: Value,
+    /// What it is; null if it is not there any more.
+    pub after: Value,
+}
+
+/// How one object differs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case", tag = "change")]
+pub enum Change {
+    /// It came.
+    Added,
+    /// It went.
+    Removed,
+    /// It is not what it was.
+    Changed {
+        /// In these fields.
+        fields: Vec<Field>,
+    },
+}
+
+/// One object that differs.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// The object, e.g. `service/5uwx…`.
+    pub object: String,
+    /// What it is or was called.
+    pub name: String,
+    /// How it differs.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// All differences, by noun and id.
+pub fn diff(before: &State, after: &State) -> Vec<Difference> {
+    let (old, new) = (objects(before), objects(after));
+    let difference = |object: ObjectId| {
+        let name = after.name_of(object).or_else(|| before.name_of(object)).unwrap_or_default();
+        let change = match (old.contains(&object), new.contains(&object)) {
+            (false, _) => Change::Added,
+            (true, false) => Change::Removed,
+            (true, true) => {
+                let mut fields = Vec::new();
+                compare("", &value(before, object), &value(after, object), &mut fields);
+                if fields.is_empty() {
+                    return None;
+                }
+                Change::Changed { fields }
+            }
+        };
+        Some(Difference { object: object.to_string(), name, change })
+    };
+    old.union(&new).copied().filter_map(difference).collect()
+}
+
+fn objects(state: &State) -> BTreeSet<ObjectId> {
+    let cluster = state.cluster.iter().map(|c| ObjectId::Cluster(c.id));
+    cluster
+        .chain(state.nodes.keys().copied().map(ObjectId::Node))
+        .chain(state.networks.keys().copied().map(ObjectId::Network))
+        .chain(state.services.keys().copied().map(ObjectId::Service))
+        .chain(state.tasks.keys().copied().map(ObjectId::Task))
+        .collect()
+}
+
+fn value(state: &State, object: ObjectId) -> Value {
+    let value = match object {
+        ObjectId::Cluster(_) => serde_json::to_value(&state.cluster),
+        ObjectId::Node(id) => serde_json::to_value(state.nodes.get(&id)),
+        ObjectId::Network(id) => serde_json::to_value(state.networks.get(&id)),
+        ObjectId::Service(id) => serde_json::to_value(state.services.get(&id)),
+        ObjectId::Task(id) => serde_json::to_value(state.tasks.get(&id)),
+    };
+    value.expect("nouns have string keys only")
+}
+
+fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<Field>) {
+    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    match (before, after) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in old {
+                compare(&join(key), value, new.get(key).unwrap_or(&Value::Null), out);
+            }
+            for (key, value) in new.iter().filter(|(key, _)| !old.contains_key(*key)) {
+                compare(&join(key), &Value::Null, value, out);
+            }
+        }
+        _ if before == after => {}
+        _ => {
+            out.push(Field { path: path.to_owned(), before: before.clone(), after: after.clone() });
+        }
+    }
+}

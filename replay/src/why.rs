@@ -1,0 +1,119 @@
+//! Why an object is as it is: a walk from its newest record down to a user's command.
+//! Each record either names the record that led to it, or follows from what happened to its own object before.
+
+use skein_events::envelope::{Planner, Who};
+use skein_events::event::Event;
+use skein_events::id::ObjectId;
+use skein_events::record::Position;
+use skein_events::task::event::TaskCreated;
+
+use crate::history::{History, Recorded};
+use crate::step::Step;
+
+/// Longest chain that is told: a task restarted a thousand times has a thousand causes. What is left out in the middle
+/// is named, and the user's command is told in any case.
+pub const STEPS_MAX: usize = 64;
+
+/// The answer to "why".
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Why {
+    /// The object, e.g. `task/5uwx…`.
+    pub object: String,
+    /// What it is or was called.
+    pub name: String,
+    /// The newest first, down to the user's command.
+    pub chain: Vec<Step>,
+}
+
+/// Why an object is as it was at a position. An object nobody recorded has an empty chain.
+pub fn why(history: &impl History, object: ObjectId, upto: Position) -> Why {
+    let newest = history.of_object(object, upto).first().copied();
+    let mut chain: Vec<Step> = Vec::new();
+    let mut next = newest;
+    // What the object is in the place of, while the chain tells why that one had to be replaced.
+    let mut instead: Option<ObjectId> = None;
+    while let Some(record) = next.and_then(|position| history.record(position)) {
+        let (mut cause, passed) = cause(history, &record);
+        if let Event::TaskCreated(TaskCreated { replaces: Some(old), .. }) = record.event() {
+            instead = Some(ObjectId::Task(*old));
+        }
+        if instead.is_some() && matches!(record.event(), Event::NodeStateChanged(_)) {
+            let earlier = |old| history.of_object(old, before(&record)).first().copied();
+            cause = record.envelope().cause.or_else(|| instead.take().and_then(earlier));
+        }
+        let (room, last) = (chain.len() < STEPS_MAX, cause.is_none());
+        if room || last {
+            let mut step = Step::of(history, &record);
+            step.details.extend(passed);
+            if !room {
+                step.details.push(format!("only the last {STEPS_MAX} steps since then are told"));
+            }
+            chain.push(step);
+        }
+        next = cause;
+    }
+    Why { object: object.to_string(), name: history.catalog().name(object), chain }
+}
+
+/// What happened to an object, the oldest first.
+pub fn timeline(history: &impl History, object: ObjectId, upto: Position) -> Vec<Step> {
+    let positions = history.of_object(object, upto).into_iter().rev();
+    positions.filter_map(|p| history.record(p)).map(|r| Step::of(history, &r)).collect()
+}
+
+fn before(record: &Recorded) -> Position {
+    Position(record.position.0.saturating_sub(1))
+}
+
+/// The record that led to this one, always an earlier one; and what lies between and is not told by itself.
+fn cause(history: &impl History, record: &Recorded) -> (Option<Position>, Vec<String>) {
+    let before = before(record);
+    let own = || record.event().subject().map(|o| history.of_object(o, before)).unwrap_or_default();
+    let named = record.envelope().cause.filter(|p| *p < record.position);
+    match &record.envelope().who {
+        Who::User { .. } => (None, Vec::new()),
+        Who::Node { .. } => {
+            let (position, passed) = past_statuses(history, own());
+            (position.or(named), passed)
+        }
+        Who::Planner { name } => {
+            let cause = match name {
+                // These plan many objects in one command, whose cause is the newest of all: their own past tells more.
+                Planner::Scheduler | Planner::Withdraw | Planner::Reaper => {
+                    own().first().copied().or(named)
+                }
+                Planner::Replicated => named
+                    .or_else(|| of_service(history, record, before))
+                    .or_else(|| own().first().copied()),
+                Planner::Liveness | Planner::Checkpoint => named.or_else(|| own().first().copied()),
+            };
+            (cause, Vec::new())
+        }
+    }
+}
+
+/// The newest record that is no step of a task's way up; the steps passed over are named.
+fn past_statuses(history: &impl History, own: Vec<Position>) -> (Option<Position>, Vec<String>) {
+    let mut passed = Vec::new();
+    for position in own {
+        match history.record(position).as_ref().map(Recorded::event) {
+            Some(Event::TaskStatusChanged(e)) if !e.status.state.is_terminal() => {
+                passed.push(format!("{} at {position}", e.status.state.as_str()));
+            }
+            Some(_) => {
+                let line = format!("on its way: {}", passed.join(", "));
+                let told = if passed.is_empty() { Vec::new() } else { vec![line] };
+                return (Some(position), told);
+            }
+            None => {}
+        }
+    }
+    (None, Vec::new())
+}
+
+/// The newest record about the service of a record's task.
+fn of_service(history: &impl History, record: &Recorded, before: Position) -> Option<Position> {
+    let Some(ObjectId::Task(task)) = record.event().subject() else { return None };
+    let service = history.catalog().service_of(task)?;
+    history.of_object(ObjectId::Service(service), before).first().copied()
+}

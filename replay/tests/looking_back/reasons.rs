@@ -1,0 +1,254 @@
+//! Why: from what is down to the user's command, and the sentences on the way.
+
+use std::sync::Arc;
+
+use expect_test::{Expect, expect};
+use skein_events::command::{Command, Sighting};
+use skein_events::id::ObjectId;
+use skein_events::node::NodeState;
+use skein_events::record::Position;
+use skein_events::task::spec::{Resources, RestartCondition};
+use skein_events::task::{TaskState, TaskStatus};
+use skein_events::time::Span;
+use skein_events::unit::{Bytes, NanoCpus};
+use skein_replay::history::{History, Memory};
+use skein_replay::why::{timeline, why};
+
+use crate::world::{World, node_id, service, status};
+
+fn memory(world: &World) -> Memory {
+    let mut memory = Memory::default();
+    for logged in &world.log {
+        memory.add(logged.first, Arc::new(logged.batch.clone()));
+    }
+    memory
+}
+
+fn check_why(world: &World, object: &str, expected: &Expect) {
+    let memory = memory(world);
+    let newest = world.state.position;
+    let object = memory.catalog().find(object, newest).unwrap();
+    let answer = why(&memory, object, newest);
+    let lines: Vec<String> = answer
+        .chain
+        .iter()
+        .flat_map(|s| std::iter::once(s.line()).chain(s.details.iter().map(|d| format!("    {d}"))))
+        .collect();
+    expected.assert_eq(&(lines.join("\n") + "\n"));
+    for pair in answer.chain.windows(2) {
+        assert!(pair[0].position > pair[1].position, "causes come before what they cause");
+    }
+}
+
+#[test]
+fn a_running_task_leads_to_the_users_command() {
+    let mut world = World::of(3);
+    let net = world.network("demo");
+    let mut spec = service("web", 1, &[net]);
+    spec.task.reservations = Resources { cpus: NanoCpus(3_000_000_000), memory: Bytes(0) };
+    let web = world.service(spec);
+    world.run();
+    world.reason = Some("more room for the launch".to_owned());
+    world.user(Command::ScaleService { id: web, replicas: 2, if_changed: None });
+    world.run();
+    check_why(
+        &world,
+        "web.2",
+        &expect![[r#"
+            @16 task web.2 runs on node n2 (node 7p30x3cetigr)
+            @15 task web.2 was put on node n2 (scheduler)
+                address 10.0.1.3 on network demo
+                3 nodes looked at
+                node n2: chosen: 0 tasks of this service, 0 in all
+                node n3: fit, but had 0 tasks of this service, 0 in all
+                node n1: ruled out: needs 3.000 CPUs, 1.000 left
+            @14 task web.2 was created (replicated)
+            @13 service web was scaled to 2 (root: "more room for the launch")
+        "#]],
+    );
+    check_why(
+        &world,
+        "web",
+        &expect![[r#"
+        @13 service web was scaled to 2 (root: "more room for the launch")
+    "#]],
+    );
+    check_why(
+        &world,
+        "demo",
+        &expect![[r#"
+        @8 network demo was created with addresses 10.0.1.0/24 (root)
+            gateway 10.0.1.1, VXLAN identifier 4097
+    "#]],
+    );
+    check_why(
+        &world,
+        "n2",
+        &expect![[r#"
+        @6 node n2 became ready: test: Ready (liveness)
+        @3 node n2 joined as a worker at 192.168.0.2:2377 (root)
+    "#]],
+    );
+}
+
+#[test]
+fn a_replaced_task_leads_through_the_failure_of_the_one_before() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 2, &[]));
+    world.run();
+    let failed = world.task(web, 2).id;
+    let mut last_words = TaskStatus::new(TaskState::Failed, "exited");
+    last_words.exit_code = Some(137);
+    last_words.error = Some("task: non-zero exit (137)".to_owned());
+    world.report(node_id(1), vec![(failed, Sighting::Status(last_words))]).unwrap();
+    world.pass(Span::seconds(5));
+    world.run();
+    check_why(
+        &world,
+        "web.2",
+        &expect![[r#"
+            @16 task web.2 is ready to be started on node n1 (node 7mxzxt6776na)
+            @14 task web.2 was put on node n1 (scheduler)
+                1 node looked at
+                node n1: chosen: 1 task of this service, 1 in all
+            @13 task web.2 was created in the place of 8macx8l2eelm (replicated)
+                its start is delayed by 5s
+            @11 task web.2 failed on node n1: exit code 137 (node 7mxzxt6776na)
+                task: non-zero exit (137)
+                exited
+                on its way: running at @10
+            @8 task web.2 was put on node n1 (scheduler)
+                1 node looked at
+                node n1: chosen: 1 task of this service, 1 in all
+            @6 task web.2 was created (replicated)
+            @4 service web was created with 2 tasks of busybox:latest (root)
+        "#]],
+    );
+}
+
+#[test]
+fn a_task_that_moved_leads_to_its_lost_node() {
+    let mut world = World::of(2);
+    world.service(service("web", 2, &[]));
+    world.run();
+    world.node_state(2, NodeState::Unknown).unwrap();
+    world.pass(Span::seconds(15));
+    world.run();
+    check_why(
+        &world,
+        "web.2",
+        &expect![[r#"
+            @19 task web.2 runs on node n1 (node 7mxzxt6776na)
+            @18 task web.2 was put on node n1 (scheduler)
+                2 nodes looked at
+                node n1: chosen: 1 task of this service, 1 in all
+                node n2: ruled out: not ready
+            @17 task web.2 was created in the place of eij3t5qjy653 (replicated)
+            @14 node n2 was declared down: heartbeat failure (liveness)
+            @13 node n2 was not heard of any more: test: Unknown (liveness)
+            @12 task web.2 runs on node n2 (node 7p30x3cetigr)
+            @10 task web.2 was put on node n2 (scheduler)
+                2 nodes looked at
+                node n2: chosen: 0 tasks of this service, 0 in all
+                node n1: fit, but had 1 task of this service, 1 in all
+            @8 task web.2 was created (replicated)
+            @6 service web was created with 2 tasks of busybox:latest (root)
+        "#]],
+    );
+}
+
+#[test]
+fn a_forgotten_task_still_has_its_name_and_its_reasons() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 1, &[]));
+    world.run();
+    let task = world.task(web, 1).id;
+    world.user(Command::StartExec { task, program: "sh".to_owned() });
+    world.reason = Some("not needed any more".to_owned());
+    world.user(Command::RemoveService(web));
+    world.run();
+    assert!(world.state.tasks.is_empty());
+    check_why(
+        &world,
+        "web.1",
+        &expect![[r#"
+            @14 task web.1 was forgotten (reaper)
+            @13 nothing of task web.1 is left on node n1 (node 7mxzxt6776na)
+            @12 task web.1 was stopped on node n1 (node 7mxzxt6776na)
+            @11 no name leads to task web.1 any more (withdraw)
+            @10 task web.1 was told to end and to be forgotten (replicated)
+            @9 service web was removed (root: "not needed any more")
+        "#]],
+    );
+
+    let memory = memory(&world);
+    let told = timeline(&memory, ObjectId::Task(task), world.state.position);
+    let lines: Vec<String> = told.iter().map(skein_replay::step::Step::line).collect();
+    expect![[r#"
+        @5 task web.1 was created (replicated)
+        @6 task web.1 was put on node n1 (scheduler)
+        @7 task web.1 runs on node n1 (node 7mxzxt6776na)
+        @8 a command was run in task web.1: sh (root)
+        @10 task web.1 was told to end and to be forgotten (replicated)
+        @11 no name leads to task web.1 any more (withdraw)
+        @12 task web.1 was stopped on node n1 (node 7mxzxt6776na)
+        @13 nothing of task web.1 is left on node n1 (node 7mxzxt6776na)
+        @14 task web.1 was forgotten (reaper)
+    "#]]
+    .assert_eq(&(lines.join("\n") + "\n"));
+}
+
+#[test]
+fn a_waiting_task_says_what_it_waits_for() {
+    let mut world = World::of(1);
+    let mut spec = service("web", 1, &[]);
+    spec.task.reservations = Resources { cpus: NanoCpus(64_000_000_000), memory: Bytes(0) };
+    world.service(spec);
+    world.run();
+    check_why(
+        &world,
+        "web.1",
+        &expect![[r#"
+        @6 task web.1 has to wait: no suitable node (insufficient resources on 1 node) (scheduler)
+        @5 task web.1 was created (replicated)
+        @4 service web was created with 1 task of busybox:latest (root)
+    "#]],
+    );
+}
+
+#[test]
+fn a_chain_without_end_is_cut_and_still_ends_with_the_user() {
+    let mut world = World::of(1);
+    let mut spec = service("web", 1, &[]);
+    spec.task.restart.delay = Span(0);
+    spec.task.restart.condition = RestartCondition::Any;
+    let web = world.service(spec);
+    for _ in 0..40 {
+        world.run();
+        let task = world.task(web, 1).id;
+        world.report(node_id(1), vec![(task, status(TaskState::Failed))]).unwrap();
+    }
+    world.run();
+    let memory = memory(&world);
+    let answer = why(&memory, ObjectId::Task(world.task(web, 1).id), world.state.position);
+    assert_eq!(answer.chain.len(), skein_replay::why::STEPS_MAX + 1);
+    assert_eq!(answer.chain.last().unwrap().kind, "service.created");
+}
+
+#[test]
+fn objects_are_found_at_the_moment_they_are_asked_for() {
+    let mut world = World::of(1);
+    let first = world.service(service("web", 1, &[]));
+    world.run();
+    let then = world.state.position;
+    world.user(Command::RemoveService(first));
+    world.run();
+    let second = world.service(service("Web", 1, &[]));
+    let memory = memory(&world);
+    let find = |text: &str, upto| memory.catalog().find(text, upto);
+    assert_eq!(find("web", then), Ok(ObjectId::Service(first)));
+    assert_eq!(find("service/web", world.state.position), Ok(ObjectId::Service(second)));
+    assert_eq!(find(&first.to_string(), world.state.position), Ok(ObjectId::Service(first)));
+    assert!(find("nothing", then).is_err());
+    assert!(find("web", Position(1)).is_err(), "it was not there yet");
+}
