@@ -61,7 +61,7 @@ fn look_up(text: &str, passwd: &str, group: &str) -> Result<Who, Error> {
     let mut groups = Vec::new();
     match group_text {
         Some(wanted) => {
-            gid = find_group(group, wanted).ok_or_else(|| unknown("group", wanted, "group"))?
+            gid = find_group(group, wanted).ok_or_else(|| unknown("group", wanted, "group"))?;
         }
         None if !name.is_empty() => {
             groups = groups_of(group, name);

@@ -1,0 +1,98 @@
+//! Taking away what a container left in the kernel and on disk, whether its shim did its part or was killed.
+//! Nothing here follows a link out of what is ours.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::error::{Context as _, Error};
+
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
+/// How long a killed process may take to go before it counts as stuck in the kernel.
+const DEATH_WAIT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// Kills every process of a cgroup and removes it, in whatever hierarchies there are.
+pub(super) fn kill_cgroup(cgroup: &str) -> Result<(), Error> {
+    let relative = cgroup.trim_start_matches('/');
+    let mut hierarchies = vec![PathBuf::from(CGROUP_ROOT)];
+    for entry in fs::read_dir(CGROUP_ROOT).context("list cgroups")?.flatten() {
+        // Links are other names of hierarchies that are listed anyway.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            hierarchies.push(entry.path());
+        }
+    }
+    for hierarchy in hierarchies {
+        remove_cgroup(&hierarchy.join(relative))?;
+    }
+    Ok(())
+}
+
+fn remove_cgroup(dir: &Path) -> Result<(), Error> {
+    let what = || format!("remove cgroup {}", dir.display());
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.context(what())?,
+    };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    loop {
+        let pids = match fs::read_to_string(dir.join("cgroup.procs")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            text => text.context(what())?,
+        };
+        if pids.trim().is_empty() {
+            break;
+        }
+        for pid in pids.lines().filter_map(|pid| pid.parse().ok()).filter_map(Pid::from_raw) {
+            kill_and_wait(pid).context(what())?;
+        }
+    }
+    match fs::remove_dir(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context(what()),
+        _ => Ok(()),
+    }
+}
+
+/// Through a pidfd: the number may be somebody else's by now, and its end can be waited for.
+fn kill_and_wait(pid: Pid) -> io::Result<()> {
+    use rustix::io::Errno;
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        opened => opened?,
+    };
+    match pidfd_send_signal(&process, Signal::KILL) {
+        Err(Errno::SRCH) => return Ok(()),
+        sent => sent?,
+    }
+    let mut polled = [PollFd::new(&process, PollFlags::IN)];
+    match poll(&mut polled, Some(&DEATH_WAIT))? {
+        0 => Err(io::Error::from(io::ErrorKind::TimedOut)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a directory and all below it; `remove_dir_all` opens each step without following links.
+pub(super) fn remove_tree(dir: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).context(format!("remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file.
+pub(super) fn remove_file(file: &Path) -> Result<(), Error> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).context(format!("remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}

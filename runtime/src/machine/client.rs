@@ -1,0 +1,148 @@
+//! The daemon's end of a shim's socket.
+//! One connection a question; whoever waits or has a process running in the container keeps his open.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::path::Path;
+
+use futures::FutureExt as _;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use rustix::pipe::{PipeFlags, pipe_with};
+use skein_events::id::TaskId;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Interest};
+use tokio::net::UnixStream;
+use tokio::net::unix::pipe;
+
+use crate::api::{ExecSession, ExecSpec, Output};
+use crate::error::{Context as _, Error};
+use crate::shim::in_dir;
+use crate::shim::protocol::{Failure, LINE_MAX, Reply, Request, send_line};
+
+/// An open connection to one shim.
+pub(super) struct Link {
+    id: TaskId,
+    stream: BufReader<UnixStream>,
+}
+
+impl Link {
+    /// Connects; `None` if nobody listens.
+    pub(super) async fn connect(sockets: &Path, id: TaskId) -> Result<Option<Self>, Error> {
+        let dir = File::open(sockets).context(format!("open {}", sockets.display()))?;
+        match UnixStream::connect(in_dir(dir.as_fd(), &id.to_string())).await {
+            Ok(stream) => Ok(Some(Self { id, stream: BufReader::new(stream) })),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error).context(format!("ask the shim of task {id}")),
+        }
+    }
+
+    fn what(&self) -> String {
+        format!("ask the shim of task {}", self.id)
+    }
+
+    /// Sends a request, open files beside its first bytes.
+    pub(super) async fn send(&mut self, request: &Request, files: &[RawFd]) -> Result<(), Error> {
+        let mut line = Vec::new();
+        send_line(&mut line, request).context(self.what())?;
+        let stream = self.stream.get_mut();
+        let mut sent = 0;
+        if !files.is_empty() {
+            let rights = [ControlMessage::ScmRights(files)];
+            sent = stream
+                .async_io(Interest::WRITABLE, || {
+                    let fd = stream.as_raw_fd();
+                    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+                    sendmsg::<()>(fd, &[IoSlice::new(&line)], &rights, flags, None)
+                        .map_err(io::Error::from)
+                })
+                .await
+                .context(format!("ask the shim of task {}", self.id))?;
+        }
+        let what = self.what();
+        self.stream.get_mut().write_all(&line[sent..]).await.context(what)
+    }
+
+    /// The next reply; `None` when the shim is gone.
+    pub(super) async fn receive(&mut self) -> Result<Option<Reply>, Error> {
+        let mut line = Vec::new();
+        let limit = u64::try_from(LINE_MAX).expect("a constant that fits");
+        match (&mut self.stream).take(limit).read_until(b'\n', &mut line).await {
+            Ok(0) => Ok(None),
+            Ok(_) => serde_json::from_slice(&line)
+                .map(Some)
+                .map_err(io::Error::from)
+                .context(self.what()),
+            Err(error) if gone(&error) => Ok(None),
+            Err(error) => Err(error).context(self.what()),
+        }
+    }
+
+    /// One request and its reply; `None` when the shim is gone.
+    pub(super) async fn ask(&mut self, request: &Request) -> Result<Option<Reply>, Error> {
+        match self.send(request, &[]).await {
+            Err(Error::Io { source, .. }) if gone(&source) => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => self.receive().await,
+        }
+    }
+
+    /// Runs a further process with pipes of our making; its output never passes through the shim.
+    pub(super) async fn exec(mut self, exec: ExecSpec) -> Result<ExecSession, Error> {
+        let id = self.id;
+        let what = || format!("run a process for task {id}");
+        let make = || pipe_with(PipeFlags::CLOEXEC).context(what());
+        let (stdout, stdout_inside) = make()?;
+        let (stderr, stderr_inside) = make()?;
+        let mut inside = vec![stdout_inside, stderr_inside];
+        let mut stdin = None;
+        if exec.stdin {
+            let (stdin_inside, ours) = make()?;
+            inside.push(stdin_inside);
+            stdin = Some(ours);
+        }
+        let files: Vec<RawFd> = inside.iter().map(|file| file.as_raw_fd()).collect();
+        self.send(&Request::Exec(exec), &files).await?;
+        // Only the process holds these now, so its end is the end of its output.
+        drop(inside);
+        let pid = match self.receive().await? {
+            Some(Reply::ExecStarted { pid }) => pid,
+            Some(Reply::Failed(failure)) => return Err(failure.into_error(id)),
+            Some(_) | None => return Err(Failure::Busy("not running".to_owned()).into_error(id)),
+        };
+        let input = |pipe: OwnedFd| nonblocking(pipe).and_then(pipe::Receiver::from_owned_fd);
+        let output = |pipe: OwnedFd| nonblocking(pipe).and_then(pipe::Sender::from_owned_fd);
+        Ok(ExecSession {
+            pid,
+            stdin: match stdin {
+                Some(pipe) => Some(Box::pin(output(pipe).context(what())?) as Output),
+                None => None,
+            },
+            stdout: Box::pin(input(stdout).context(what())?),
+            stderr: Box::pin(input(stderr).context(what())?),
+            exit: async move {
+                match self.receive().await? {
+                    Some(Reply::ExecEnded { code }) => Ok(code),
+                    // The container ended, and took the process with it.
+                    Some(_) | None => Ok(137),
+                }
+            }
+            .boxed(),
+        })
+    }
+}
+
+fn nonblocking(pipe: OwnedFd) -> io::Result<OwnedFd> {
+    rustix::io::ioctl_fionbio(&pipe, true)?;
+    Ok(pipe)
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+}

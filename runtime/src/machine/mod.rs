@@ -1,0 +1,434 @@
+//! This machine: the runtime with real containers, one shim each.
+//! It holds no state of its own: what there is stands on disk and behind sockets, so a new daemon sees the same.
+//!
+//! ```text
+//! <data>/images/                    see image::store
+//! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, log, exit.json, order.json
+//! <run>/shim/<task>                 socket of the container's shim, while there is one
+//! <run>/library/<task>/             the container library's own
+//! <cgroup>/skein/<root>/<task>      in every hierarchy
+//! ```
+
+mod cleanup;
+mod client;
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use skein_events::id::TaskId;
+use skein_events::time::Span;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::sync::mpsc;
+
+use crate::api::{
+    Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Runtime,
+    container_id,
+};
+use crate::error::{Context as _, Error};
+use crate::image::store::Store;
+use crate::image::stream::Caps;
+use crate::image::{Image, LoadedName, archive};
+use crate::shim::COMMAND;
+use crate::shim::protocol::{Order, Reply, Request};
+use crate::signal::Signal;
+use crate::spec;
+use client::Link;
+
+/// The file in which a shim leaves word how its container ended.
+pub(crate) const EXIT_FILE: &str = "exit.json";
+const ORDER_FILE: &str = "order.json";
+/// Chunks of an archive that wait to be unpacked.
+const LOAD_QUEUE: usize = 8;
+/// Bytes of one such chunk.
+const LOAD_CHUNK: usize = 256 << 10;
+
+/// Where a machine keeps what it keeps.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Survives a restart of the machine: images, containers, logs. On a file system overlayfs takes as upper layer.
+    pub data: PathBuf,
+    /// Does not survive it: sockets. Usually below `/run`.
+    pub run: PathBuf,
+    /// Short id of the data root; part of what is named in the kernel, so that two daemons do not clash.
+    pub root_id: String,
+    /// The binary that becomes a shim when run with [`COMMAND`]; usually `/proc/self/exe`.
+    pub shim: PathBuf,
+}
+
+/// This machine. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Machine(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    images: Store,
+    device_cgroup: bool,
+}
+
+impl Machine {
+    /// Opens or makes what is needed on disk; blocks.
+    pub fn open(options: Options) -> Result<Self, Error> {
+        let sound = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if options.root_id.is_empty() || !options.root_id.chars().all(sound) {
+            return Err(Error::BadSetting {
+                message: format!("data root id {:?} is no name", options.root_id),
+            });
+        }
+        let images = Store::open(options.data.join("images"))?;
+        for dir in
+            [options.data.join("containers"), options.run.join("shim"), options.run.join("library")]
+        {
+            fs::create_dir_all(&dir).context(format!("make {}", dir.display()))?;
+            // What images bring and containers write is for nobody else on this machine.
+            let private = rustix::fs::Mode::from(0o700);
+            rustix::fs::chmod(&dir, private).context(format!("close {}", dir.display()))?;
+        }
+        let device_cgroup = Path::new("/sys/fs/cgroup/devices/devices.list").exists();
+        Ok(Self(Arc::new(Inner { options, images, device_cgroup })))
+    }
+
+    /// The directory of one container, where its log lies too: see [`crate::log::files`].
+    pub fn container_dir(&self, id: TaskId) -> PathBuf {
+        self.0.options.data.join("containers").join(id.to_string())
+    }
+
+    fn sockets(&self) -> PathBuf {
+        self.0.options.run.join("shim")
+    }
+
+    fn library(&self) -> PathBuf {
+        self.0.options.run.join("library")
+    }
+
+    fn cgroup(&self, id: TaskId) -> String {
+        format!("/skein/{}/{id}", self.0.options.root_id)
+    }
+
+    /// A connection to a container's shim; `None` if there is no shim any more.
+    async fn link(&self, id: TaskId) -> Result<Option<Link>, Error> {
+        Link::connect(&self.sockets(), id).await
+    }
+
+    /// Runs something that blocks where it may.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let this = self.clone();
+        match tokio::task::spawn_blocking(move || work(&this)).await {
+            Ok(result) => result,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        }
+    }
+
+    async fn create_container(self, container: Container) -> Result<Created, Error> {
+        let id = container.id;
+        let order = self.blocking(move |this| this.prepare(container)).await?;
+        match self.spawn(&order).await {
+            Ok(pid) => Ok(Created { container_id: container_id(id), pid }),
+            Err(error) => {
+                // The first error is the one to tell; what this leaves, `remove` or `adopt` finds.
+                if let Err(left) = self.clone().remove_container(id).await {
+                    tracing::warn!(task = %id, error = %left, "remains of a failed create");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Everything that can fail before there is a process.
+    fn prepare(&self, container: Container) -> Result<Order, Error> {
+        let id = container.id;
+        let image = self
+            .0
+            .images
+            .find(&container.spec.image)?
+            .ok_or_else(|| Error::NoSuchImage(container.spec.image.clone()))?;
+        let process = spec::process(&container, &image.config)?;
+        let dir = self.container_dir(id);
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return Err(Error::Busy { id, state: "already there" });
+            }
+            made => made.context(format!("make {}", dir.display()))?,
+        }
+        for part in ["upper", "work", "rootfs", "empty"] {
+            fs::create_dir(dir.join(part)).context(format!("make {}/{part}", dir.display()))?;
+        }
+        let order = Order {
+            layers: self.0.images.layer_paths(&image),
+            sockets: self.sockets(),
+            library: self.library(),
+            cgroup: self.cgroup(id),
+            device_cgroup: self.0.device_cgroup,
+            container,
+            process,
+            dir,
+        };
+        let json = serde_json::to_vec(&order).expect("an order is texts and numbers");
+        fs::write(order.dir.join(ORDER_FILE), json).context("write the order")?;
+        Ok(order)
+    }
+
+    /// Starts the shim and waits until it made the container.
+    async fn spawn(&self, order: &Order) -> Result<u32, Error> {
+        let id = order.container.id;
+        let what = || format!("start the shim for task {id}");
+        let (mut ours, theirs) = UnixStream::pair().context(what())?;
+        let theirs = theirs.into_std().context(what())?;
+        theirs.set_nonblocking(false).context(what())?;
+        let complaints = File::create(order.dir.join("shim.log")).context(what())?;
+        let mut child = Command::new(&self.0.options.shim)
+            .arg0("skein")
+            .args([COMMAND, &id.to_string()])
+            .env_clear()
+            .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(complaints))
+            .spawn()
+            .context(what())?;
+        tokio::spawn(async move {
+            // Its status says nothing that its exit file does not; it must only not stay a zombie.
+            let _ = child.wait().await;
+        });
+        let json = serde_json::to_vec(order).expect("an order is texts and numbers");
+        ours.write_all(&json).await.context(what())?;
+        ours.shutdown().await.context(what())?;
+        let mut reply = Vec::new();
+        // A line and not the end of the stream: the waiting container still holds a copy of the shim's end.
+        tokio::io::BufReader::new(ours).read_until(b'\n', &mut reply).await.context(what())?;
+        match serde_json::from_slice(&reply) {
+            Ok(Reply::Created { pid }) => Ok(pid),
+            Ok(Reply::Failed(failure)) => Err(failure.into_error(id)),
+            Ok(other) => Err(Error::Container { id, message: format!("shim said {other:?}") }),
+            Err(_) => {
+                let said = fs::read_to_string(order.dir.join("shim.log")).unwrap_or_default();
+                Err(Error::Container { id, message: format!("its shim died: {}", said.trim()) })
+            }
+        }
+    }
+
+    fn exit_of(&self, id: TaskId) -> Result<Option<Exit>, Error> {
+        let path = self.container_dir(id).join(EXIT_FILE);
+        match fs::read(&path) {
+            Ok(json) => serde_json::from_slice(&json)
+                .map(Some)
+                .map_err(io::Error::from)
+                .context(format!("read {}", path.display())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).context(format!("read {}", path.display())),
+        }
+    }
+
+    /// The word a shim left, once it is gone.
+    fn left_word(&self, id: TaskId) -> Result<Exit, Error> {
+        self.exit_of(id)?.ok_or(Error::NoSuchContainer(id))
+    }
+
+    async fn wait_for_end(self, id: TaskId) -> Result<Exit, Error> {
+        if let Some(mut link) = self.link(id).await? {
+            link.send(&Request::Wait, &[]).await?;
+            if let Some(Reply::Ended(exit)) = link.receive().await? {
+                return Ok(exit);
+            }
+        }
+        self.left_word(id)
+    }
+
+    async fn send_signal(&self, id: TaskId, signal: Signal) -> Result<(), Error> {
+        if let Some(mut link) = self.link(id).await?
+            && let Some(Reply::Failed(failure)) = link.ask(&Request::Signal(signal)).await?
+        {
+            return Err(failure.into_error(id));
+        }
+        Ok(())
+    }
+
+    fn own_stop_signal(&self, id: TaskId) -> Option<Signal> {
+        let json = fs::read(self.container_dir(id).join(ORDER_FILE)).ok()?;
+        let order: Order = serde_json::from_slice(&json).ok()?;
+        Some(order.process.stop_signal)
+    }
+
+    async fn stop_container(
+        self,
+        id: TaskId,
+        signal: Option<Signal>,
+        grace: Span,
+    ) -> Result<Exit, Error> {
+        let Some(mut link) = self.link(id).await? else { return self.left_word(id) };
+        let started =
+            matches!(link.ask(&Request::State).await?, Some(Reply::State { started: true, .. }));
+        let ended = self.clone().wait_for_end(id);
+        tokio::pin!(ended);
+        if started {
+            let own = self.blocking(move |this| Ok(this.own_stop_signal(id))).await?;
+            self.send_signal(id, signal.or(own).unwrap_or(Signal::TERM)).await?;
+            if let Ok(exit) = tokio::time::timeout(grace.as_std(), &mut ended).await {
+                return exit;
+            }
+        }
+        // A process that was never started has no handler to be asked.
+        self.send_signal(id, Signal::KILL).await?;
+        ended.await
+    }
+
+    async fn remove_container(self, id: TaskId) -> Result<(), Error> {
+        if let Some(mut link) = self.link(id).await? {
+            let _ = link.ask(&Request::Signal(Signal::KILL)).await;
+            // The end of the connection is the end of the shim.
+            link.send(&Request::Wait, &[]).await.ok();
+            while let Ok(Some(_)) = link.receive().await {}
+        }
+        self.blocking(move |this| {
+            cleanup::kill_cgroup(&this.cgroup(id))?;
+            let dir = this.container_dir(id);
+            crate::rootfs::overlay::take_away(&dir.join("rootfs"))?;
+            cleanup::remove_tree(&this.library().join(id.to_string()))?;
+            cleanup::remove_file(&this.sockets().join(id.to_string()))?;
+            cleanup::remove_tree(&dir)
+        })
+        .await
+    }
+
+    async fn find_all(self) -> Result<Vec<Found>, Error> {
+        let ids = self
+            .blocking(|this| {
+                let mut ids = Vec::new();
+                for dir in [this.0.options.data.join("containers"), this.sockets()] {
+                    for entry in fs::read_dir(&dir).context(format!("list {}", dir.display()))? {
+                        let name = entry.context(format!("list {}", dir.display()))?.file_name();
+                        ids.extend(name.to_str().and_then(|name| name.parse::<TaskId>().ok()));
+                    }
+                }
+                ids.sort();
+                ids.dedup();
+                Ok(ids)
+            })
+            .await?;
+        let mut found = Vec::with_capacity(ids.len());
+        for id in ids {
+            let state = match self.link(id).await? {
+                Some(mut link) => match link.ask(&Request::State).await? {
+                    Some(Reply::State { pid, started: true }) => Condition::Running { pid },
+                    Some(Reply::State { pid, started: false }) => Condition::Created { pid },
+                    // It ended while we asked.
+                    _ => self.exit_of(id)?.map_or(Condition::Lost, Condition::Exited),
+                },
+                None => self.exit_of(id)?.map_or(Condition::Lost, Condition::Exited),
+            };
+            found.push(Found { id, state });
+        }
+        Ok(found)
+    }
+
+    async fn load_archive(self, mut archive: Input) -> Result<Vec<LoadedName>, Error> {
+        let (to, chunks) = mpsc::channel::<io::Result<Bytes>>(LOAD_QUEUE);
+        let unpacking = self.blocking(move |this| {
+            let reader = Chunks { from: chunks, current: Bytes::new() };
+            archive::load(&this.0.images, reader, Caps::default())
+        });
+        let feeding = async move {
+            loop {
+                let mut chunk = Vec::with_capacity(LOAD_CHUNK);
+                let read = archive.read_buf(&mut chunk).await;
+                let more = !matches!(read, Ok(0));
+                let failed = read.is_err();
+                let message = read.map(|_| Bytes::from(chunk));
+                // The other side may have refused already; then it is its answer that counts.
+                if !more || to.send(message).await.is_err() || failed {
+                    return;
+                }
+            }
+        };
+        futures::future::join(unpacking, feeding).await.0
+    }
+}
+
+/// An archive that comes in pieces, as something that can be read.
+struct Chunks {
+    from: mpsc::Receiver<io::Result<Bytes>>,
+    current: Bytes,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.from.blocking_recv() {
+                Some(chunk) => self.current = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let length = buffer.len().min(self.current.len());
+        buffer[..length].copy_from_slice(&self.current.split_to(length));
+        Ok(length)
+    }
+}
+
+impl Runtime for Machine {
+    fn adopt(&self) -> Answer<Vec<Found>> {
+        self.clone().find_all().boxed()
+    }
+    fn create(&self, container: Container) -> Answer<Created> {
+        self.clone().create_container(container).boxed()
+    }
+    fn start(&self, id: TaskId) -> Answer<()> {
+        let this = self.clone();
+        async move {
+            let Some(mut link) = this.link(id).await? else {
+                return match this.exit_of(id)? {
+                    Some(_) => Err(Error::Busy { id, state: "ended" }),
+                    None => Err(Error::NoSuchContainer(id)),
+                };
+            };
+            match link.ask(&Request::Start).await? {
+                Some(Reply::Done) => Ok(()),
+                Some(Reply::Failed(failure)) => Err(failure.into_error(id)),
+                Some(_) | None => Err(Error::NoSuchContainer(id)),
+            }
+        }
+        .boxed()
+    }
+    fn signal(&self, id: TaskId, signal: Signal) -> Answer<()> {
+        let this = self.clone();
+        async move { this.send_signal(id, signal).await }.boxed()
+    }
+    fn stop(&self, id: TaskId, signal: Option<Signal>, grace: Span) -> Answer<Exit> {
+        self.clone().stop_container(id, signal, grace).boxed()
+    }
+    fn wait(&self, id: TaskId) -> Answer<Exit> {
+        self.clone().wait_for_end(id).boxed()
+    }
+    fn remove(&self, id: TaskId) -> Answer<()> {
+        self.clone().remove_container(id).boxed()
+    }
+    fn exec(&self, id: TaskId, exec: ExecSpec) -> Answer<ExecSession> {
+        let this = self.clone();
+        async move {
+            let Some(link) = this.link(id).await? else {
+                return Err(Error::Busy { id, state: "not running" });
+            };
+            link.exec(exec).await
+        }
+        .boxed()
+    }
+    fn images(&self) -> Answer<Vec<Image>> {
+        let this = self.clone();
+        async move { this.blocking(|this| this.0.images.images()).await }.boxed()
+    }
+    fn image(&self, reference: String) -> Answer<Option<Image>> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.images.find(&reference)).await }.boxed()
+    }
+    fn load(&self, archive: Input) -> Answer<Vec<LoadedName>> {
+        self.clone().load_archive(archive).boxed()
+    }
+}

@@ -1,0 +1,263 @@
+//! Making a container and further processes in it, with the container library; blocks, and only the shim calls it.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use libcontainer::container::Container as OciContainer;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::LinuxSeccomp;
+use libcontainer::syscall::syscall::SyscallType;
+use rustix::fs::{Gid, Uid, fchown};
+use rustix::pipe::{PipeFlags, pipe_with};
+use skein_events::id::TaskId;
+
+use super::launch::Launch;
+use super::protocol::{NOT_RUNNING, Order, STARTED};
+use crate::api::ExecSpec;
+use crate::error::{Context as _, Error};
+use crate::rootfs::overlay::{self, Overlay};
+use crate::rootfs::user::Who;
+use crate::rootfs::{path, prepare, user};
+use crate::spec::{self, Places, Process};
+
+/// Bytes of a report why a program cannot be executed.
+const REPORT_MAX: u64 = 64 << 10;
+/// Killed last: without its shim a container ends.
+const SHIM_OOM_SCORE: &str = "-999";
+const CONTAINER_OOM_SCORE: &str = "0";
+
+/// A container that was made, and what further processes in it need.
+pub(super) struct Made {
+    id: TaskId,
+    library: OciContainer,
+    library_root: PathBuf,
+    rootfs: PathBuf,
+    process: Process,
+    device_cgroup: bool,
+    /// Closes when the program is executed; taken by `start`.
+    report: Option<OwnedFd>,
+    pub(super) pid: u32,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+    further: u64,
+}
+
+impl Made {
+    pub(super) fn create(order: &Order) -> Result<Self, Error> {
+        let Order { container, process, layers, dir, library, cgroup, device_cgroup, .. } = order;
+        let rootfs = dir.join("rootfs");
+        overlay::mount(&Overlay {
+            layers,
+            empty: &dir.join("empty"),
+            upper: &dir.join("upper"),
+            work: &dir.join("work"),
+            target: &rootfs,
+        })?;
+        let root = path::open_root(&rootfs).context("open the root file system")?;
+        prepare::prepare(root.as_fd(), &process.dir)?;
+        let who = user::resolve(root.as_fd(), &process.user)?;
+        drop(root);
+        let texts =
+            [&container.hosts, &container.resolv_conf, &format!("{}\n", container.hostname)];
+        for (name, text) in prepare::FILES.iter().zip(texts) {
+            fs::write(dir.join(name), text).context(format!("write {name}"))?;
+        }
+        let places = Places { rootfs: &rootfs, files: dir, cgroup, device_cgroup: *device_cgroup };
+        let json = spec::oci(container, process, &who, &places).to_string();
+        fs::write(dir.join("config.json"), json).context("write config.json")?;
+
+        let (stdout, stdout_inside) = output(&who)?;
+        let (stderr, stderr_inside) = output(&who)?;
+        let (report, report_inside) = pipe()?;
+        let launch = Launch { report: report_inside.as_raw_fd(), filter: None };
+        oom_score(CONTAINER_OOM_SCORE);
+        let built = ContainerBuilder::new(container.id.to_string(), SyscallType::default())
+            .with_root_path(library.clone())
+            .map(|builder| {
+                builder
+                    .with_executor(launch)
+                    .with_stdout(stdout_inside)
+                    .with_stderr(stderr_inside)
+                    .as_init(dir)
+                    .with_systemd(false)
+            })
+            .and_then(libcontainer::container::init_builder::InitContainerBuilder::build);
+        oom_score(SHIM_OOM_SCORE);
+        drop(report_inside);
+        let made = match built {
+            Ok(made) => made,
+            Err(error) => return Err(refused(container.id, &report, &error)),
+        };
+        let pid = made.pid().and_then(|pid| u32::try_from(pid.as_raw()).ok());
+        let pid = pid.ok_or_else(|| Error::Container {
+            id: container.id,
+            message: "the library made no process".to_owned(),
+        })?;
+        Ok(Self {
+            id: container.id,
+            library: made,
+            library_root: library.clone(),
+            rootfs,
+            process: process.clone(),
+            device_cgroup: *device_cgroup,
+            report: Some(report),
+            pid,
+            stdout,
+            stderr,
+            further: 0,
+        })
+    }
+
+    pub(super) fn started(&self) -> bool {
+        self.report.is_none()
+    }
+
+    /// Lets the program run, and waits until it was executed or could not be.
+    pub(super) fn start(&mut self) -> Result<(), Error> {
+        let Some(report) = self.report.take() else {
+            return Err(Error::Busy { id: self.id, state: STARTED });
+        };
+        self.library.start().map_err(|error| Error::Container {
+            id: self.id,
+            message: format!("start: {}", whole(&error)),
+        })?;
+        match read_report(&report)? {
+            message if message.is_empty() => Ok(()),
+            message => Err(Error::BadCommand { message }),
+        }
+    }
+
+    /// Runs a further process; answers its process id.
+    pub(super) fn exec(&mut self, exec: &ExecSpec, files: Vec<OwnedFd>) -> Result<u32, Error> {
+        if !self.started() {
+            return Err(Error::Busy { id: self.id, state: NOT_RUNNING });
+        }
+        let mut files = files.into_iter();
+        let (Some(stdout), Some(stderr)) = (files.next(), files.next()) else {
+            return Err(Error::Container { id: self.id, message: "exec without files".to_owned() });
+        };
+        let stdin = match files.next() {
+            Some(stdin) => stdin,
+            None => File::open("/dev/null").context("open /dev/null")?.into(),
+        };
+        let process = spec::exec(&self.process, exec)?;
+        let root = path::open_root(&self.rootfs).context("open the root file system")?;
+        let who = user::resolve(root.as_fd(), &process.user)?;
+        drop(root);
+        own(&stdout, &who)?;
+        own(&stderr, &who)?;
+        let directory = self.library_root.join(self.id.to_string());
+        self.further += 1;
+        let description = directory.join(format!("exec-{}.json", self.further));
+        let json = spec::process_json(&process, &who, self.device_cgroup).to_string();
+        fs::write(&description, json).context("write the process's description")?;
+
+        let filter: LinuxSeccomp = serde_json::from_value(spec::seccomp_profile())
+            .expect("a test reads the profile as this type");
+        let (report, report_inside) = pipe()?;
+        let launch = Launch { report: report_inside.as_raw_fd(), filter: Some(filter) };
+        oom_score(CONTAINER_OOM_SCORE);
+        let built = ContainerBuilder::new(self.id.to_string(), SyscallType::default())
+            .with_root_path(self.library_root.clone())
+            .and_then(|builder| {
+                builder
+                    .with_executor(launch)
+                    .with_stdin(stdin)
+                    .with_stdout(stdout)
+                    .with_stderr(stderr)
+                    .as_tenant()
+                    .with_detach(true)
+                    .with_process(Some(&description))
+                    .build()
+            });
+        oom_score(SHIM_OOM_SCORE);
+        drop(report_inside);
+        let _ = fs::remove_file(&description);
+        sweep(&directory);
+        let pid = built.map_err(|error| refused(self.id, &report, &error))?;
+        match read_report(&report)? {
+            message if message.is_empty() => {}
+            message => return Err(Error::BadCommand { message }),
+        }
+        Ok(u32::try_from(pid.as_raw()).expect("the library answers the process it made"))
+    }
+}
+
+/// The library leaves a socket for each further process.
+fn sweep(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("tenant-notify-") {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), Error> {
+    pipe_with(PipeFlags::CLOEXEC).context("make a pipe")
+}
+
+/// A pipe whose writing end belongs to the user inside, so that it may open `/dev/stdout`.
+fn output(who: &Who) -> Result<(OwnedFd, OwnedFd), Error> {
+    let (outside, inside) = pipe()?;
+    own(&inside, who)?;
+    Ok((outside, inside))
+}
+
+fn own(pipe: &OwnedFd, who: &Who) -> Result<(), Error> {
+    fchown(pipe, Some(Uid::from_raw(who.uid)), Some(Gid::from_raw(who.gid))).context("own a pipe")
+}
+
+/// Not every kernel or container we run in allows it, and it is a matter of degree.
+fn oom_score(score: &str) {
+    let _ = fs::write("/proc/self/oom_score_adj", score);
+}
+
+fn read_report(report: &OwnedFd) -> Result<String, Error> {
+    let mut text = Vec::new();
+    File::from(report.try_clone().context("read a report")?)
+        .take(REPORT_MAX)
+        .read_to_end(&mut text)
+        .context("read a report")?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What went wrong: our own word from inside if there is one, else the library's.
+fn refused(id: TaskId, report: &OwnedFd, error: &dyn std::error::Error) -> Error {
+    match read_report(report) {
+        Ok(message) if !message.is_empty() => Error::BadCommand { message },
+        _ => Error::Container { id, message: whole(error) },
+    }
+}
+
+/// An error with its causes, those already said left out.
+fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+/// Whether the kernel killed a process of this cgroup for want of memory.
+pub(super) fn out_of_memory(cgroup: &str) -> bool {
+    let relative = cgroup.trim_start_matches('/');
+    let counter = |file: PathBuf| -> io::Result<u64> {
+        let text = fs::read_to_string(file)?;
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        Ok(count.and_then(|count| count.trim().parse().ok()).unwrap_or(0))
+    };
+    let root = Path::new("/sys/fs/cgroup");
+    [
+        root.join("memory").join(relative).join("memory.oom_control"),
+        root.join(relative).join("memory.events"),
+    ]
+    .into_iter()
+    .any(|file| counter(file).is_ok_and(|count| count > 0))
+}

@@ -1,0 +1,155 @@
+//! The last steps inside the container before the user's program: find it, filter, become it.
+//! In place of the library's own, which says less about what failed, filters no further processes, and leaves
+//! Rust's ignored SIGPIPE and the shim's blocked signals to the program.
+
+use std::collections::HashMap;
+use std::ffi::{CString, NulError};
+use std::fs;
+use std::io::{self, Write as _};
+use std::mem::ManuallyDrop;
+use std::os::fd::{FromRawFd as _, RawFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use libcontainer::oci_spec::runtime::{LinuxSeccomp, Spec};
+use libcontainer::workload::{
+    Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
+};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use rustix::process::Signal as DeathSignal;
+
+/// What runs inside. It crosses a clone of the process as it is, so it holds plain values only.
+#[derive(Clone)]
+pub(super) struct Launch {
+    /// A pipe that closes when the program is executed, or first tells why it cannot be.
+    pub(super) report: RawFd,
+    /// The filter of a further process; the first one's is set by the library.
+    pub(super) filter: Option<LinuxSeccomp>,
+}
+
+impl Launch {
+    fn report(&self, message: &str) {
+        // SAFETY: the shim opened the pipe for this; it is not closed here, so it is owned only in name.
+        let mut pipe = ManuallyDrop::new(unsafe { fs::File::from_raw_fd(self.report) });
+        let _ = pipe.write_all(message.as_bytes());
+    }
+}
+
+impl Executor for Launch {
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        find(spec).map(drop).map_err(|message| {
+            self.report(&message);
+            ExecutorValidationError::ArgValidationError(message)
+        })
+    }
+
+    /// The environment is passed on with `execve`, in its order; the shim's own is never changed.
+    fn setup_envs(&self, _: HashMap<String, String>) -> Result<(), ExecutorSetEnvsError> {
+        Ok(())
+    }
+
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let message = become_program(self, spec);
+        self.report(&message);
+        Err(ExecutorError::Other(message))
+    }
+}
+
+/// Returns only with the reason why not.
+fn become_program(launch: &Launch, spec: &Spec) -> String {
+    let path = match find(spec) {
+        Ok(path) => path,
+        Err(message) => return message,
+    };
+    let failed = |error: io::Error| format!("exec {}: {}", path.display(), plain(&error));
+    let prepared = || -> Result<(CString, Vec<CString>, Vec<CString>), NulError> {
+        let texts = |list: &[String]| -> Result<Vec<CString>, NulError> {
+            list.iter().map(|text| CString::new(text.as_str())).collect()
+        };
+        Ok((
+            CString::new(path.as_os_str().as_encoded_bytes())?,
+            texts(arguments(spec))?,
+            texts(environment(spec))?,
+        ))
+    };
+    let Ok((program, args, env)) = prepared() else {
+        return failed(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    if let Err(error) = settle() {
+        return failed(error);
+    }
+    if let Some(filter) = &launch.filter
+        && let Err(error) = libcontainer::seccomp::initialize_seccomp(filter)
+    {
+        return format!("filter system calls: {error}");
+    }
+    match nix::unistd::execve(&program, &args, &env) {
+        Err(errno) => failed(errno.into()),
+    }
+}
+
+/// A container's life hangs on its shim: without it nobody would see how it ends, so it ends with it.
+fn settle() -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(DeathSignal::KILL))?;
+    // SAFETY: the default action is no handler of ours.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    Ok(())
+}
+
+fn arguments(spec: &Spec) -> &[String] {
+    spec.process().as_ref().and_then(|process| process.args().as_deref()).unwrap_or_default()
+}
+
+fn environment(spec: &Spec) -> &[String] {
+    spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default()
+}
+
+/// Looks the program up as Docker's users know it from `exec.LookPath`, with its messages.
+fn find(spec: &Spec) -> Result<PathBuf, String> {
+    let name = arguments(spec).first().map(String::as_str).unwrap_or_default();
+    if name.contains('/') {
+        return match executable(Path::new(name)) {
+            Ok(()) => Ok(PathBuf::from(name)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(format!("exec: {name:?}: stat {name}: {}", plain(&error)))
+            }
+            Err(error) => Err(format!("exec: {name:?}: {}", plain(&error))),
+        };
+    }
+    let path = environment(spec).iter().find_map(|variable| variable.strip_prefix("PATH="));
+    let mut denied = None;
+    for dir in path.unwrap_or_default().split(':').filter(|dir| dir.starts_with('/')) {
+        let candidate = Path::new(dir).join(name);
+        match executable(&candidate) {
+            Ok(()) if !name.is_empty() => return Ok(candidate),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => denied = Some(error),
+            _ => {}
+        }
+    }
+    Err(match denied {
+        Some(error) => format!("exec: {name:?}: {}", plain(&error)),
+        None => format!("exec: {name:?}: executable file not found in $PATH"),
+    })
+}
+
+fn executable(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() || metadata.permissions().mode() & 0o111 == 0 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
+}
+
+/// As C and Go print it: without Rust's "(os error 2)".
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => match error.raw_os_error() {
+            Some(libc::ENOEXEC) => "exec format error".to_owned(),
+            Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
+            None => error.to_string(),
+        },
+    }
+}

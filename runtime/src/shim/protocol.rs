@@ -1,0 +1,103 @@
+//! What daemon and shim say to each other: one line of JSON a message over a unix socket, open files beside it.
+//! A daemon must understand shims its predecessor started: only add to these types, and give what is added a default.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::api::{Container, ExecSpec, Exit};
+use crate::error::Error;
+use crate::signal::Signal;
+use crate::spec::Process;
+
+/// Longest line; the largest is an `Exec` with its environment.
+pub(crate) const LINE_MAX: usize = 4 << 20;
+/// Files that may come with one line: standard output, error, input.
+pub(crate) const FILES_MAX: usize = 3;
+
+/// What a shim is started for, given on its standard input.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Order {
+    pub(crate) container: Container,
+    pub(crate) process: Process,
+    /// Unpacked layers, lowest first.
+    pub(crate) layers: Vec<PathBuf>,
+    /// The container's directory, made.
+    pub(crate) dir: PathBuf,
+    /// Directory of the sockets; this one's is named as the task.
+    pub(crate) sockets: PathBuf,
+    /// The container library's own directory.
+    pub(crate) library: PathBuf,
+    pub(crate) cgroup: String,
+    pub(crate) device_cgroup: bool,
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Request {
+    /// Answered `Done` once the process was executed.
+    Start,
+    Signal(Signal),
+    /// Answered `State`.
+    State,
+    /// Answered `Ended` when it has.
+    Wait,
+    /// Comes with its standard output, error and perhaps input; answered `ExecStarted`, later `ExecEnded`.
+    Exec(ExecSpec),
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Reply {
+    Created { pid: u32 },
+    Done,
+    State { pid: u32, started: bool },
+    Ended(Exit),
+    ExecStarted { pid: u32 },
+    ExecEnded { code: i32 },
+    Failed(Failure),
+}
+
+/// An [`Error`] as it crosses the socket.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+pub(crate) enum Failure {
+    BadCommand(String),
+    BadSetting(String),
+    HostileImage(String),
+    Busy(String),
+    Other(String),
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        match error {
+            Error::BadCommand { message } => Self::BadCommand(message.clone()),
+            Error::BadSetting { message } => Self::BadSetting(message.clone()),
+            Error::HostileImage { reason } => Self::HostileImage(reason.clone()),
+            Error::Busy { state, .. } => Self::Busy((*state).to_owned()),
+            Error::Container { message, .. } => Self::Other(message.clone()),
+            Error::Io { what, source } => Self::Other(format!("{what}: {source}")),
+            Error::NoSuchImage(_) | Error::NoSuchContainer(_) => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) fn into_error(self, id: skein_events::id::TaskId) -> Error {
+        match self {
+            Self::BadCommand(message) => Error::BadCommand { message },
+            Self::BadSetting(message) => Error::BadSetting { message },
+            Self::HostileImage(reason) => Error::HostileImage { reason },
+            Self::Busy(state) if state == NOT_RUNNING => Error::Busy { id, state: NOT_RUNNING },
+            Self::Busy(state) if state == STARTED => Error::Busy { id, state: STARTED },
+            Self::Busy(message) | Self::Other(message) => Error::Container { id, message },
+        }
+    }
+}
+
+pub(crate) const NOT_RUNNING: &str = "not running";
+pub(crate) const STARTED: &str = "started already";
+
+/// Writes one message.
+pub(crate) fn send_line(to: &mut impl Write, message: &impl serde::Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    to.write_all(&line)
+}

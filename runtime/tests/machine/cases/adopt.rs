@@ -1,0 +1,83 @@
+//! Daemons die, containers go on, and the next daemon finds out.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use skein_runtime::api::{Condition, Container, Runtime as _};
+use skein_runtime::error::Error;
+use skein_runtime::log::Stream;
+
+use super::run::until;
+use crate::rig::{Rig, open};
+
+/// The daemon of the test below: makes the containers it is given, says so, and stays until it is killed.
+pub(crate) fn daemon(args: &[String]) -> ExitCode {
+    let [dir, containers] = args else { return ExitCode::FAILURE };
+    let machine = open(Path::new(dir));
+    let containers: Vec<Container> = serde_json::from_str(containers).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        for container in containers {
+            machine.create(container.clone()).await.unwrap();
+            machine.start(container.id).await.unwrap();
+        }
+        println!("ready");
+        std::future::pending::<()>().await;
+    });
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn outlives() {
+    let rig = Rig::new();
+    let lives = rig.container("while [ ! -e /stop ]; do sleep 0.05; done; echo done; exit 42");
+    let ends =
+        rig.container("while [ ! -e /dev/shm/x ]; do sleep 0.05; touch /dev/shm/x; done; exit 43");
+    let containers = serde_json::to_string(&[&lives, &ends]).unwrap();
+    let mut daemon = Command::new("/proc/self/exe")
+        .args(["daemon", rig.dir.path().to_str().unwrap(), &containers])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+
+    assert_eq!(rig.run(rig.machine.wait(ends.id)).unwrap().code, 43);
+    let next = open(rig.dir.path());
+    let mut found = rig.run(next.adopt()).unwrap();
+    found.sort_by_key(|found| found.id != lives.id);
+    assert!(matches!(found[0].state, Condition::Running { .. }), "{found:?}");
+    let Condition::Exited(exit) = found[1].state else { panic!("{found:?}") };
+    assert_eq!(exit.code, 43);
+
+    let (one, two) = (next.wait(lives.id), next.wait(lives.id));
+    assert_eq!(rig.shell(lives.id, "touch /stop").code, 0);
+    assert_eq!(rig.run(one).unwrap().code, 42);
+    assert_eq!(rig.run(two).unwrap().code, 42);
+    assert_eq!(rig.log(lives.id, Stream::Stdout), "done\n");
+    for id in [lives.id, ends.id] {
+        rig.run(next.remove(id)).unwrap();
+    }
+    assert_eq!(rig.remains(), [""; 0]);
+}
+
+pub(crate) fn lost() {
+    let rig = Rig::new();
+    let container = rig.container("while :; do sleep 0.05; done");
+    let pid = rig.start(&container);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
+    let shim = rustix::process::Pid::from_raw(parent.parse().unwrap()).unwrap();
+    rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
+    // Nobody could tell how it ends any more, so it ends.
+    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    until(|| state().is_empty() || state().contains(") Z "));
+    assert!(matches!(rig.run(rig.machine.wait(container.id)), Err(Error::NoSuchContainer(_))));
+    let found = rig.run(rig.machine.adopt()).unwrap();
+    assert_eq!(found[0].state, Condition::Lost);
+    rig.run(rig.machine.remove(container.id)).unwrap();
+    assert_eq!(rig.remains(), [""; 0]);
+}

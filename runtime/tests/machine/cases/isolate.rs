@@ -1,0 +1,111 @@
+//! What a container cannot do.
+
+use skein_runtime::api::Runtime as _;
+use skein_runtime::error::Error;
+
+use crate::rig::{Rig, busybox_layer, image_archive, link};
+
+pub(crate) fn seccomp() {
+    let rig = Rig::new();
+    // A new user namespace needs no capability: only the filter refuses it. That `sh` can fork shows `clone` works.
+    let probe = "grep -E '^(Seccomp|NoNewPrivs|CapEff|CapInh|CapAmb|CapBnd):' /proc/self/status; \
+        unshare -U true 2>&1; echo $?; mount -t tmpfs none /mnt 2>&1; echo $?";
+    let (_, first) = rig.output(probe);
+    let container = rig.container("while :; do sleep 0.05; done");
+    rig.start(&container);
+    let further = rig.shell(container.id, probe).stdout;
+    for said in [first, further] {
+        let lines: Vec<String> = said
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        let caps = if std::path::Path::new("/sys/fs/cgroup/devices").exists() {
+            "00000000a80425fb"
+        } else {
+            "00000000a00425fb"
+        };
+        assert_eq!(
+            lines,
+            [
+                "CapInh: 0000000000000000".to_owned(),
+                format!("CapEff: {caps}"),
+                format!("CapBnd: {caps}"),
+                "CapAmb: 0000000000000000".to_owned(),
+                "NoNewPrivs: 1".to_owned(),
+                "Seccomp: 2".to_owned(),
+                "unshare: unshare(0x10000000): Operation not permitted".to_owned(),
+                "1".to_owned(),
+                "mount: permission denied (are you root?)".to_owned(),
+                "1".to_owned(),
+            ],
+            "{said}"
+        );
+    }
+}
+
+pub(crate) fn inside() {
+    let rig = Rig::new();
+    let (code, said) = rig.output(
+        "echo pid $$; cat /etc/hostname /etc/resolv.conf; tail -1 /etc/hosts; \
+         ls /dev | tr '\\n' ' ' 2>/dev/null || ls /dev; echo; \
+         touch /sys/x 2>/dev/null || echo sys ro; echo 1 2>/dev/null > /proc/sys/kernel/panic || echo proc ro; \
+         ls /proc/self/fd | wc -l; echo x > /dev/null; head -c 4 /dev/zero | wc -c; \
+         mknod /sda b 8 0 2>/dev/null && head -c 1 /sda 2>/dev/null || echo no device; \
+         stat -c %a /dev/shm; ls /sys/class/net",
+    );
+    assert_eq!(code, 0, "{said}");
+    for expected in [
+        "pid 1\ninside\nnameserver 127.0.0.11\n10.0.0.2 me\n",
+        "sys ro\nproc ro\n4\n4\nno device\n1777\nlo\n",
+    ] {
+        assert!(said.contains(expected), "{expected:?} not in {said}");
+    }
+    for device in [
+        "null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm", "mqueue", "fd",
+        "stdout",
+    ] {
+        assert!(said.contains(device), "{device} not in {said}");
+    }
+}
+
+pub(crate) fn hostile_root() {
+    let rig = Rig::new();
+    let canary = tempfile::tempdir().unwrap();
+    for (n, target) in ["dev", "proc", "sys", "etc"].iter().enumerate() {
+        let mut tar = tar::Builder::new(Vec::new());
+        link(&mut tar, target, canary.path().to_str().unwrap());
+        let layers = [busybox_layer(), tar.into_inner().unwrap()];
+        let name = format!("hostile:{n}");
+        rig.run(rig.machine.load(Box::pin(std::io::Cursor::new(image_archive(&layers, &name)))))
+            .unwrap();
+        let mut container = rig.container("true");
+        container.spec.image = name;
+        let error = rig.run(rig.machine.create(container)).unwrap_err();
+        assert!(matches!(error, Error::HostileImage { .. }), "{target}: {error:?}");
+        assert_eq!(rig.remains(), [""; 0]);
+        assert_eq!(std::fs::read_dir(canary.path()).unwrap().count(), 0, "{target}");
+    }
+    // A working directory through a link is made inside.
+    let mut tar = tar::Builder::new(Vec::new());
+    link(&mut tar, "out", canary.path().to_str().unwrap());
+    let layers = [busybox_layer(), tar.into_inner().unwrap()];
+    rig.run(
+        rig.machine.load(Box::pin(std::io::Cursor::new(image_archive(&layers, "hostile:dir")))),
+    )
+    .unwrap();
+    let mut container = rig.container("true");
+    container.spec.image = "hostile:dir".to_owned();
+    container.spec.dir = Some("/out/made".to_owned());
+    let _ = rig.run(rig.machine.create(container));
+    assert_eq!(std::fs::read_dir(canary.path()).unwrap().count(), 0);
+}
+
+pub(crate) fn pids() {
+    let rig = Rig::new();
+    let mut container = rig.container("for i in $(seq 50); do sleep 5 & done; echo made all");
+    container.limits.pids = 10;
+    rig.start(&container);
+    let exit = rig.run(rig.machine.wait(container.id)).unwrap();
+    assert_ne!(exit.code, 0);
+    assert_eq!(rig.log(container.id, skein_runtime::log::Stream::Stdout), "");
+}

@@ -1,0 +1,25 @@
+//! The claims, each a function; a failed one panics.
+
+pub(crate) mod adopt;
+mod exec;
+mod isolate;
+mod run;
+
+type Case = (&'static str, fn());
+
+pub(crate) const ALL: [Case; 14] = [
+    ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
+    ("stop_asks_first_and_kills_after_the_grace", run::stop),
+    ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
+    ("remove_leaves_nothing", run::remove),
+    ("running_out_of_memory_is_reported", run::out_of_memory),
+    ("an_image_is_found_by_name_and_id", run::images),
+    ("exec_has_its_own_streams_and_status", exec::streams),
+    ("exec_takes_user_directory_and_environment", exec::settings),
+    ("a_container_outlives_its_daemon", adopt::outlives),
+    ("a_container_without_its_shim_is_lost", adopt::lost),
+    ("system_calls_are_filtered", isolate::seccomp),
+    ("the_inside_looks_as_docker_makes_it", isolate::inside),
+    ("a_hostile_root_file_system_is_refused", isolate::hostile_root),
+    ("a_fork_bomb_meets_its_limit", isolate::pids),
+];
