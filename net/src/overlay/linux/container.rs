@@ -80,6 +80,8 @@ pub(super) fn make(
 
 /// What Docker's containers find: no IPv6 of the kernel's own making, ping and low ports for everybody in there.
 fn prepare(container: &mut Route) -> io::Result<()> {
+    // A new namespace takes this from the machine's first one, where it is on: a container on two networks would be a router between them.
+    netns::sysctl("ipv4/ip_forward", "0")?;
     netns::sysctl("ipv6/conf/default/disable_ipv6", "1")?;
     netns::sysctl("ipv4/ping_group_range", "0 2147483647")?;
     netns::sysctl("ipv4/ip_unprivileged_port_start", "0")?;

@@ -188,6 +188,10 @@ fn containers_of_one_overlay_reach_each_other() {
     let eth0 = stdout("", daemon.in_task(task(2), "ip -o link show eth0"));
     assert!(eth0.contains(&leg(2).mac.to_string()) && eth0.contains("mtu 1450"), "{eth0}");
     assert!(daemon.misses(task(2), "10.0.1.4"));
+    let read =
+        |name: &str| stdout(name, daemon.in_task(task(2), &format!("cat /proc/sys/net/{name}")));
+    assert_eq!(read("ipv4/ip_forward"), "0\n");
+    assert_eq!(read("ipv4/ip_unprivileged_port_start"), "0\n");
 }
 
 #[test]
@@ -314,11 +318,14 @@ fn the_way_out_is_masqueraded_and_internal_networks_have_none() {
 #[test]
 fn detaching_and_removing_leave_nothing() {
     let (a, _b) = two_hosts();
-    let before = a.ok("ip -o link; ip -4 addr; ip route; nft list ruleset; ip neigh");
+    // Names only: the state of a link follows a moment later.
+    let names = "ip -br link | cut -d' ' -f1";
+    let all = format!(
+        "{names}; ip -4 -o addr | awk '{{print $2, $4}}'; ip route | sed 's/ linkdown//'; nft list ruleset; ip neigh"
+    );
+    let before = a.ok(&all);
     let daemon = Daemon::start(&a, "one");
     daemon.sync(&overlay(&[2, 3], &[(9, B)], &[A, B]));
-    // Names only: a bridge that once had a port says `UP` where it said `UNKNOWN` before.
-    let names = "ip -br link | cut -d' ' -f1";
     let host_view = || a.ok(&format!("{names}; nft list ruleset"));
     let net_view = || daemon.in_network(net(), &format!("{names}; bridge fdb; ip neigh"));
     let synced = (host_view(), net_view());
@@ -342,7 +349,7 @@ fn detaching_and_removing_leave_nothing() {
     daemon.sync(&NodeOverlay { networks: Vec::new(), members, data_path_port });
     assert_eq!(std::fs::read_dir(daemon.run_root.join("netns")).unwrap().count(), 0);
     wait(daemon.kernel.remove_all()).unwrap();
-    assert_eq!(a.ok("ip -o link; ip -4 addr; ip route; nft list ruleset; ip neigh"), before);
+    assert_eq!(a.ok(&all), before);
 }
 
 #[test]
