@@ -4,6 +4,7 @@ pub mod address;
 pub mod backend;
 pub mod ca;
 pub mod dns;
+pub mod http;
 pub mod overlay;
 pub mod session;
 pub mod token;

@@ -1,0 +1,89 @@
+//! Routes of Docker's that are not there yet, each with what to type instead; everything else is no page.
+//! A list, so that a new route is a line taken out of it.
+
+use axum::extract::Request;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+
+use super::error::ApiError;
+
+const SECRETS: &str = "secrets are not there yet: give the service its values with --env";
+const CONFIGS: &str = "configs are not there yet: put the file into the image";
+const VOLUMES: &str = "volumes are not there yet: keep data in the image or outside the swarm";
+const CONTAINERS: &str = "containers outside a service are not there: use \"service create\"";
+const LOGS: &str = "logs of containers are not there yet: look inside with \"exec TASK CMD\"";
+const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
+const REGISTRY: &str = "registries are not there yet: use \"image load -i FILE\" on every node";
+const NODES: &str =
+    "nodes cannot be changed yet: leave the swarm with \"swarm leave --force\" on that node";
+const SWARM: &str = "a swarm of several machines is not there yet: this one is made by \"swarm init\" and ended by \"swarm leave --force\"";
+const CONNECT: &str =
+    "containers cannot join a network later: name it when creating the service, with --network";
+const EVENTS: &str =
+    "docker's events are not there yet: use \"skein tail\" or GET /skein/v1/tail?follow=1";
+const PRUNE: &str = "pruning is not there yet: remove what is not needed by name";
+const PLUGINS: &str = "plugins are not there";
+
+pub(crate) async fn answer(request: Request) -> Response {
+    let segments: Vec<&str> = request.uri().path().split('/').skip(1).collect();
+    match absent(request.method(), &segments) {
+        Some(Absent::NotYet(sentence)) => ApiError::unsupported(sentence).into_response(),
+        Some(Absent::Nothing(message)) => ApiError::not_found(message).into_response(),
+        None => ApiError::no_such_page().into_response(),
+    }
+}
+
+enum Absent {
+    /// A known route that does nothing yet.
+    NotYet(&'static str),
+    /// A look-up of a noun that has no objects yet.
+    Nothing(String),
+}
+
+fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
+    let (get, post, delete) =
+        (*method == Method::GET, *method == Method::POST, *method == Method::DELETE);
+    let nothing = |text: String| Some(Absent::Nothing(text));
+    let sentence = match segments {
+        // `docker inspect X` walks over the nouns until one answers other than 404.
+        ["secrets", name] if get => return nothing(format!("secret {name} not found")),
+        ["configs", name] if get => return nothing(format!("config {name} not found")),
+        ["volumes", name] if get => return nothing(format!("get {name}: no such volume")),
+        ["plugins", name, "json"] if get => return nothing(format!("plugin {name} not found")),
+        ["secrets", ..] => SECRETS,
+        ["configs", ..] => CONFIGS,
+        ["volumes", "prune"] if post => PRUNE,
+        ["volumes", ..] => VOLUMES,
+        ["plugins", ..] => PLUGINS,
+        ["services" | "tasks", _, "logs"] if get => LOGS,
+        ["swarm", "join" | "update" | "unlock"] if post => SWARM,
+        ["swarm", "unlockkey"] if get => SWARM,
+        ["nodes", _, "update"] if post => NODES,
+        ["nodes", _] if delete => NODES,
+        ["networks", "prune"] if post => PRUNE,
+        ["networks", _, "connect" | "disconnect"] if post => CONNECT,
+        ["containers" | "images" | "system", "prune"] if post => PRUNE,
+        ["containers", _, "logs"] if get => LOGS,
+        ["containers", "create"] if post => CONTAINERS,
+        [
+            "containers",
+            _,
+            "start" | "stop" | "restart" | "kill" | "wait" | "attach" | "resize" | "update"
+            | "rename" | "pause" | "unpause",
+        ] if post => CONTAINERS,
+        ["containers", _, "top" | "stats" | "changes" | "export" | "archive"] => CONTAINERS,
+        ["containers", _] if delete => CONTAINERS,
+        ["exec", _, "resize"] if post => "terminals are not there yet: use exec without -t",
+        ["images", "create" | "search"] => REGISTRY,
+        ["images", "get"] if get => REGISTRY,
+        ["images", .., "push" | "tag"] if post => REGISTRY,
+        ["images", .., "history" | "get"] if get => REGISTRY,
+        ["images", _, ..] if delete => PRUNE,
+        ["auth"] if post => REGISTRY,
+        ["build" | "commit", ..] if post => BUILD,
+        ["events"] if get => EVENTS,
+        ["system", "df"] if get => "disk usage is not there yet: use du on the data root",
+        _ => return None,
+    };
+    Some(Absent::NotYet(sentence))
+}

@@ -1,0 +1,238 @@
+//! Tasks of this machine as Docker's containers: enough for `docker ps`, and for `docker exec` to find its way.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use bollard_stubs::models;
+
+use skein_events::id::NodeId;
+use skein_events::refusal::Refusal;
+use skein_events::state;
+use skein_events::task::{Task, TaskState};
+use skein_events::view::summary;
+
+use crate::http::error::ApiError;
+use crate::http::filters::{ListQuery, truthy};
+use crate::http::moment::{At, rfc3339};
+use crate::http::{App, Path, Query, json};
+
+use super::{map, signed, unsupported};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/containers/json", get(list)).route("/containers/{id}/json", get(inspect))
+}
+
+async fn list(
+    State(app): State<App>,
+    At(state): At,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let known = ["id", "label", "name", "status", "network", "ancestor"];
+    let filters = query.filters(&known)?;
+    let all = truthy(query.all.as_deref());
+    let Some(node) = app.backend.local().node else {
+        return Ok(json(StatusCode::OK, &[(); 0]));
+    };
+    let containers: Vec<models::ContainerSummary> = state
+        .tasks_on(node)
+        .filter(|t| all || t.status.state == TaskState::Running)
+        .filter_map(|t| Some((t, t.status.container.as_deref()?)))
+        .filter(|(t, id)| {
+            filters.id(id)
+                && filters.prefix("name", &full_name(&state, t))
+                && filters.labels(&labels(&state, t))
+        })
+        .map(|(t, id)| summary_model(&state, t, id))
+        .collect();
+    Ok(json(StatusCode::OK, &containers))
+}
+
+async fn inspect(
+    State(app): State<App>,
+    At(state): At,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let task = find(&state, app.backend.local().node, &name)?;
+    Ok(json(StatusCode::OK, &details(&state, task)))
+}
+
+/// The task whose container a text means: a container's id or the beginning of one, a task's id or name.
+pub(super) fn find<'a>(
+    state: &'a state::State,
+    here: Option<NodeId>,
+    name: &str,
+) -> Result<&'a Arc<Task>, ApiError> {
+    let no_such = || {
+        let shown: String = name.chars().take(128).collect();
+        ApiError::not_found(format!("No such container: {shown}"))
+    };
+    let text = name.strip_prefix('/').unwrap_or(name);
+    let by_task = summary::task(state, text).map(|id| state.tasks.get(&id).expect("it was found"));
+    let by_container = || {
+        let hex = text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut fits = here
+            .into_iter()
+            .flat_map(|n| state.tasks_on(n))
+            .filter(|t| hex && t.status.container.as_ref().is_some_and(|c| c.starts_with(text)));
+        let first = fits.next()?;
+        fits.next().is_none().then_some(first)
+    };
+    let task = match by_task {
+        Ok(task) => task,
+        Err(_) => by_container().ok_or_else(no_such)?,
+    };
+    match task.node {
+        Some(node) if Some(node) != here => {
+            let node = state
+                .nodes
+                .get(&node)
+                .map_or_else(|| node.to_string(), |n| n.description.hostname.clone());
+            Err(unsupported(format!(
+                "task {} runs on node {node}: repeat the command there",
+                state.task_name(task)
+            ))
+            .into())
+        }
+        _ if task.status.container.is_none() => Err(Refusal::Invalid(format!(
+            "task {} has no container: it is {}",
+            state.task_name(task),
+            task.status.state.as_str()
+        ))
+        .into()),
+        _ => Ok(task),
+    }
+}
+
+/// A container's name: the task's with its id.
+fn full_name(state: &state::State, task: &Task) -> String {
+    format!("{}.{}", state.task_name(task), task.id)
+}
+
+/// Labels of a container: the user's, and those by which tools find their way back to the swarm.
+fn labels(state: &state::State, task: &Task) -> Vec<(String, String)> {
+    let version = state.version_of(task);
+    let own = [
+        ("com.docker.swarm.node.id", task.node.map(|n| n.to_string()).unwrap_or_default()),
+        ("com.docker.swarm.service.id", task.service.to_string()),
+        ("com.docker.swarm.service.name", version.name.to_string()),
+        ("com.docker.swarm.task", String::new()),
+        ("com.docker.swarm.task.id", task.id.to_string()),
+        ("com.docker.swarm.task.name", full_name(state, task)),
+    ];
+    let mut labels = version.task.container.labels.clone();
+    labels.extend(own.map(|(k, v)| (k.to_owned(), v)));
+    labels
+}
+
+fn networks(state: &state::State, task: &Task) -> Vec<(String, models::EndpointSettings)> {
+    let endpoint = |leg: &skein_events::task::TaskLeg| {
+        let network = state.networks.get(&leg.network)?;
+        let settings = models::EndpointSettings {
+            network_id: Some(leg.network.to_string()),
+            gateway: Some(network.gateway.to_string()),
+            ip_address: Some(leg.ip.to_string()),
+            ip_prefix_len: Some(i64::from(network.subnet.prefix())),
+            mac_address: Some(leg.mac.to_string()),
+            ..models::EndpointSettings::default()
+        };
+        Some((network.spec.name.to_string(), settings))
+    };
+    task.legs.iter().filter_map(endpoint).collect()
+}
+
+fn summary_model(state: &state::State, task: &Task, id: &str) -> models::ContainerSummary {
+    let container = &state.version_of(task).task.container;
+    let running = task.status.state == TaskState::Running;
+    let words: Vec<&str> =
+        container.command.iter().chain(&container.args).map(String::as_str).collect();
+    models::ContainerSummary {
+        id: Some(id.to_owned()),
+        names: Some(vec![format!("/{}", full_name(state, task))]),
+        image: Some(container.image.clone()),
+        image_id: Some(String::new()),
+        command: Some(words.join(" ")),
+        created: Some(signed(task.created.0 / 1_000_000_000)),
+        ports: Some(Vec::new()),
+        labels: Some(map(&labels(state, task))),
+        state: Some(if running {
+            models::ContainerSummaryStateEnum::RUNNING
+        } else {
+            models::ContainerSummaryStateEnum::EXITED
+        }),
+        status: Some(if running {
+            format!("Up {}", state.at.since(task.status_at))
+        } else {
+            format!("Exited ({})", task.status.exit_code.unwrap_or(0))
+        }),
+        host_config: Some(models::ContainerSummaryHostConfig {
+            network_mode: Some("default".to_owned()),
+            annotations: None,
+        }),
+        network_settings: Some(models::ContainerSummaryNetworkSettings {
+            networks: Some(networks(state, task).into_iter().collect()),
+        }),
+        mounts: Some(Vec::new()),
+        ..models::ContainerSummary::default()
+    }
+}
+
+fn details(state: &state::State, task: &Task) -> models::ContainerInspectResponse {
+    let container = &state.version_of(task).task.container;
+    let env = super::service::environment_of(state, task.service, task.version);
+    let running = task.status.state == TaskState::Running;
+    let mut words = container.command.iter().chain(&container.args).cloned();
+    let nothing = "0001-01-01T00:00:00Z".to_owned();
+    models::ContainerInspectResponse {
+        id: task.status.container.clone(),
+        created: Some(rfc3339(task.created)),
+        path: Some(words.next().unwrap_or_default()),
+        args: Some(words.collect()),
+        state: Some(models::ContainerState {
+            status: Some(if running {
+                models::ContainerStateStatusEnum::RUNNING
+            } else {
+                models::ContainerStateStatusEnum::EXITED
+            }),
+            running: Some(running),
+            paused: Some(false),
+            restarting: Some(false),
+            oom_killed: Some(false),
+            dead: Some(false),
+            pid: Some(task.status.pid.map_or(0, i64::from)),
+            exit_code: Some(task.status.exit_code.map_or(0, i64::from)),
+            error: Some(task.status.error.clone().unwrap_or_default()),
+            started_at: Some(rfc3339(task.status_at)),
+            finished_at: Some(if running { nothing } else { rfc3339(task.status_at) }),
+            health: None,
+        }),
+        image: Some(container.image.clone()),
+        name: Some(format!("/{}", full_name(state, task))),
+        restart_count: Some(0),
+        driver: Some("overlay2".to_owned()),
+        platform: Some("linux".to_owned()),
+        host_config: Some(models::HostConfig::default()),
+        mounts: Some(Vec::new()),
+        config: Some(models::ContainerConfig {
+            hostname: container.hostname.clone(),
+            user: container.user.clone(),
+            tty: Some(false),
+            open_stdin: Some(false),
+            env: Some(env.to_vec()),
+            cmd: Some(container.args.clone()),
+            entrypoint: Some(container.command.clone()),
+            image: Some(container.image.clone()),
+            working_dir: container.dir.clone(),
+            labels: Some(map(&labels(state, task))),
+            ..models::ContainerConfig::default()
+        }),
+        network_settings: Some(models::NetworkSettings {
+            networks: Some(networks(state, task).into_iter().collect()),
+            ..models::NetworkSettings::default()
+        }),
+        ..models::ContainerInspectResponse::default()
+    }
+}

@@ -1,0 +1,225 @@
+//! Networks as Docker shows and asks for them: overlays of the swarm, nothing else.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bollard_stubs::models;
+
+use skein_events::command::{Command, NewNetwork};
+use skein_events::event::Event;
+use skein_events::network::{Network, NetworkSpec};
+use skein_events::refusal::Refusal;
+use skein_events::unit::Subnet;
+use skein_events::view::summary;
+
+use crate::http::body::Json;
+use crate::http::caller::Caller;
+use crate::http::error::ApiError;
+use crate::http::filters::ListQuery;
+use crate::http::moment::{At, rfc3339};
+use crate::http::{App, Path, Query, committed, json};
+
+use super::{map, sorted, unsupported};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new()
+        .route("/networks", get(list))
+        .route("/networks/create", post(create))
+        .route("/networks/{id}", get(inspect).delete(remove))
+}
+
+async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+    let known = ["dangling", "driver", "id", "label", "name", "scope", "type"];
+    let filters = query.filters(&known)?;
+    let networks: Vec<models::Network> = state
+        .networks
+        .values()
+        .filter(|n| {
+            filters.id(n.id)
+                && filters.prefix("name", n.spec.name.as_str())
+                && filters.exact("driver", "overlay")
+                && filters.exact("scope", "swarm")
+                && filters.exact("type", "custom")
+                && filters.labels(&n.spec.labels)
+        })
+        .map(|n| model(n))
+        .collect();
+    Ok(json(StatusCode::OK, &networks))
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+struct InspectQuery {
+    scope: Option<String>,
+}
+
+async fn inspect(
+    At(state): At,
+    Path(name): Path<String>,
+    Query(query): Query<InspectQuery>,
+) -> Result<Response, ApiError> {
+    let elsewhere = query.scope.is_some_and(|s| !s.is_empty() && s != "swarm");
+    if elsewhere {
+        return Err(Refusal::NotFound { noun: "network", name }.into());
+    }
+    let id = summary::network(&state, &name)?;
+    let network = state.networks.get(&id).expect("a name found means an object");
+    Ok(json(StatusCode::OK, &model(network)))
+}
+
+async fn create(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Json(request): Json<models::NetworkCreateRequest>,
+) -> Result<Response, ApiError> {
+    let new = requested(request)?;
+    let done = app.backend.submit(caller, Command::CreateNetwork(new)).await?;
+    let id = done.batch.entries.iter().find_map(|entry| match &entry.event {
+        Event::NetworkCreated(created) => Some(created.id),
+        _ => None,
+    });
+    let id = id.ok_or_else(super::other_request)?;
+    let body = models::NetworkCreateResponse { id: id.to_string(), warning: String::new() };
+    Ok(committed(json(StatusCode::CREATED, &body), done.last))
+}
+
+async fn remove(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = summary::network(&*app.backend.state()?, &name)?;
+    let done = app.backend.submit(caller, Command::RemoveNetwork(id)).await?;
+    Ok(committed(StatusCode::NO_CONTENT.into_response(), done.last))
+}
+
+/// What Docker's request asks for, or why that cannot be had.
+fn requested(request: models::NetworkCreateRequest) -> Result<NewNetwork, ApiError> {
+    let models::NetworkCreateRequest {
+        name,
+        driver,
+        scope,
+        internal,
+        attachable,
+        ingress,
+        config_only,
+        config_from,
+        ipam,
+        enable_ipv4,
+        enable_ipv6,
+        options,
+        labels,
+    } = request;
+    match driver.as_deref().unwrap_or("bridge") {
+        "overlay" => {}
+        "" | "bridge" | "host" | "none" | "null" | "macvlan" | "ipvlan" => {
+            return Err(unsupported("only overlay networks are there: add --driver overlay").into());
+        }
+        other => {
+            let shown: String = other.chars().take(64).collect();
+            return Err(ApiError::not_found(format!("plugin \"{shown}\" not found")));
+        }
+    }
+    if !matches!(scope.as_deref().unwrap_or(""), "" | "swarm" | "global") {
+        return Err(unsupported("overlay networks belong to the swarm: leave out --scope").into());
+    }
+    if ingress == Some(true) {
+        return Err(unsupported("ingress networks are not there yet: leave out --ingress").into());
+    }
+    let template = config_from.and_then(|c| c.network).is_some_and(|n| !n.is_empty());
+    if config_only == Some(true) || template {
+        return Err(unsupported(
+            "networks made from templates are not there: leave out --config-only and --config-from",
+        )
+        .into());
+    }
+    if enable_ipv6 == Some(true) || enable_ipv4 == Some(false) {
+        return Err(unsupported("networks are IPv4 only: leave out --ipv6 and --ipv4=false").into());
+    }
+    let (subnet, gateway) = addresses(ipam)?;
+    let spec = NetworkSpec {
+        name: name.parse().map_err(|e| Refusal::Invalid(format!("invalid network name: {e}")))?,
+        internal: internal.unwrap_or(false),
+        attachable: attachable.unwrap_or(false),
+        labels: sorted(labels),
+        options: sorted(options),
+    };
+    Ok(NewNetwork { spec, subnet, gateway })
+}
+
+fn addresses(ipam: Option<models::Ipam>) -> Result<(Option<Subnet>, Option<Ipv4Addr>), Refusal> {
+    let Some(models::Ipam { driver, config, options }) = ipam else { return Ok((None, None)) };
+    if !matches!(driver.as_deref().unwrap_or(""), "" | "default") {
+        return Err(unsupported("only the default IPAM driver is there: leave out --ipam-driver"));
+    }
+    if options.is_some_and(|o| !o.is_empty()) {
+        return Err(unsupported("IPAM options are not there: leave out --ipam-opt"));
+    }
+    let mut blocks = config.unwrap_or_default().into_iter();
+    let Some(first) = blocks.next() else { return Ok((None, None)) };
+    if blocks.next().is_some() {
+        return Err(unsupported("a network has one subnet: give --subnet once"));
+    }
+    let models::IpamConfig { subnet, ip_range, gateway, auxiliary_addresses } = first;
+    if ip_range.is_some_and(|r| !r.is_empty()) {
+        return Err(unsupported("address ranges are not there: leave out --ip-range"));
+    }
+    if auxiliary_addresses.is_some_and(|a| !a.is_empty()) {
+        return Err(unsupported("reserved addresses are not there: leave out --aux-address"));
+    }
+    let subnet = subnet.filter(|s| !s.is_empty()).map(|text| {
+        text.parse().map_err(|_| {
+            let shown: String = text.chars().take(64).collect();
+            Refusal::Invalid(format!("Invalid subnet {shown} : invalid CIDR address: {shown}"))
+        })
+    });
+    let gateway = gateway.filter(|g| !g.is_empty()).map(|text| {
+        text.parse().map_err(|_| {
+            let shown: String = text.chars().take(64).collect();
+            Refusal::Invalid(format!("invalid gateway {shown}: it must be an IPv4 address"))
+        })
+    });
+    let (subnet, gateway) = (subnet.transpose()?, gateway.transpose()?);
+    if gateway.is_some() && subnet.is_none() {
+        return Err(Refusal::Invalid("a gateway needs a subnet: add --subnet".to_owned()));
+    }
+    Ok((subnet, gateway))
+}
+
+fn model(network: &Network) -> models::Network {
+    let Network { id, spec, subnet, gateway, vni, next_host: _, created, last: _ } = network;
+    let NetworkSpec { name, internal, attachable, labels, options } = spec;
+    let mut options = map(options);
+    options.insert("com.docker.network.driver.overlay.vxlanid_list".to_owned(), vni.0.to_string());
+    models::Network {
+        name: Some(name.to_string()),
+        id: Some(id.to_string()),
+        created: Some(rfc3339(*created)),
+        scope: Some("swarm".to_owned()),
+        driver: Some("overlay".to_owned()),
+        enable_ipv4: Some(true),
+        enable_ipv6: Some(false),
+        ipam: Some(models::Ipam {
+            driver: Some("default".to_owned()),
+            config: Some(vec![models::IpamConfig {
+                subnet: Some(subnet.to_string()),
+                ip_range: None,
+                gateway: Some(gateway.to_string()),
+                auxiliary_addresses: None,
+            }]),
+            options: None,
+        }),
+        internal: Some(*internal),
+        attachable: Some(*attachable),
+        ingress: Some(false),
+        config_from: Some(models::ConfigReference { network: Some(String::new()) }),
+        config_only: Some(false),
+        options: Some(options),
+        labels: Some(if labels.is_empty() { HashMap::new() } else { map(labels) }),
+        peers: None,
+    }
+}

@@ -1,0 +1,146 @@
+//! Nodes as Docker shows them.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use bollard_stubs::models;
+
+use skein_events::node::{Availability, Description, Node, NodeState, Role};
+use skein_events::state;
+use skein_events::view::summary;
+
+use crate::http::error::ApiError;
+use crate::http::filters::ListQuery;
+use crate::http::moment::{At, rfc3339};
+use crate::http::{App, Path, Query, json};
+
+use super::{signed, version};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/nodes", get(list)).route("/nodes/{id}", get(inspect))
+}
+
+async fn list(
+    State(app): State<App>,
+    At(state): At,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let filters = query.filters(&["id", "label", "membership", "name", "node.label", "role"])?;
+    if let Some(bad) =
+        filters.get("role").iter().find(|r| !["worker", "manager"].contains(&r.as_str()))
+    {
+        return Err(ApiError::invalid(format!("Invalid role filter: '{bad}'")));
+    }
+    let local = app.backend.local().node;
+    let nodes: Vec<models::Node> = state
+        .nodes
+        .values()
+        .filter(|n| {
+            filters.id(n.id)
+                && filters.prefix("name", &n.description.hostname)
+                && filters.exact("role", role(n.role).as_ref())
+                && filters.exact("membership", "accepted")
+                && filters.labels(&[])
+                && filters.get("node.label").is_empty()
+        })
+        .map(|n| model(&state, n, Some(n.id) == local))
+        .collect();
+    Ok(json(StatusCode::OK, &nodes))
+}
+
+async fn inspect(
+    State(app): State<App>,
+    At(state): At,
+    Path(name): Path<String>,
+) -> Result<Response, ApiError> {
+    let id = summary::node(&state, &name)?;
+    let node = state.nodes.get(&id).expect("a name found means an object");
+    let here = app.backend.local().node == Some(id);
+    Ok(json(StatusCode::OK, &model(&state, node, here)))
+}
+
+fn role(role: Role) -> models::NodeSpecRoleEnum {
+    match role {
+        Role::Worker => models::NodeSpecRoleEnum::WORKER,
+        Role::Manager => models::NodeSpecRoleEnum::MANAGER,
+    }
+}
+
+/// A node as Docker shows it; the node that answers is the one that leads.
+fn model(state: &state::State, node: &Node, leads: bool) -> models::Node {
+    let Node {
+        id,
+        number: _,
+        role: is,
+        availability,
+        address,
+        port,
+        description,
+        state: condition,
+        state_since: _,
+        state_at: _,
+        fenced: _,
+        created,
+        updated,
+        last,
+    } = node;
+    let Description { hostname, os, architecture, cpus, memory, engine } = description;
+    let manager_status = (*is == Role::Manager).then(|| models::ManagerStatus {
+        leader: leads.then_some(true),
+        reachability: Some(match condition {
+            NodeState::Ready => models::Reachability::REACHABLE,
+            NodeState::Down => models::Reachability::UNREACHABLE,
+            NodeState::Unknown => models::Reachability::UNKNOWN,
+        }),
+        addr: Some(format!("{address}:{port}")),
+    });
+    models::Node {
+        id: Some(id.to_string()),
+        version: version(*last),
+        created_at: Some(rfc3339(*created)),
+        updated_at: Some(rfc3339(*updated)),
+        spec: Some(models::NodeSpec {
+            name: None,
+            labels: Some(std::collections::HashMap::new()),
+            role: Some(role(*is)),
+            availability: Some(match availability {
+                Availability::Active => models::NodeSpecAvailabilityEnum::ACTIVE,
+                Availability::Pause => models::NodeSpecAvailabilityEnum::PAUSE,
+                Availability::Drain => models::NodeSpecAvailabilityEnum::DRAIN,
+            }),
+        }),
+        description: Some(models::NodeDescription {
+            hostname: Some(hostname.clone()),
+            platform: Some(models::Platform {
+                architecture: Some(architecture.clone()),
+                os: Some(os.clone()),
+            }),
+            resources: Some(models::ResourceObject {
+                nano_cpus: Some(signed(cpus.0)),
+                memory_bytes: Some(signed(memory.0)),
+                generic_resources: None,
+            }),
+            engine: Some(models::EngineDescription {
+                engine_version: Some(engine.clone()),
+                labels: None,
+                plugins: Some(vec![models::EngineDescriptionPlugins {
+                    typ: Some("Network".to_owned()),
+                    name: Some("overlay".to_owned()),
+                }]),
+            }),
+            tls_info: state.cluster.as_ref().map(|c| super::swarm::tls(c)),
+        }),
+        status: Some(models::NodeStatus {
+            state: Some(match condition {
+                NodeState::Ready => models::NodeState::READY,
+                NodeState::Down => models::NodeState::DOWN,
+                NodeState::Unknown => models::NodeState::UNKNOWN,
+            }),
+            message: None,
+            addr: Some(address.to_string()),
+        }),
+        manager_status,
+    }
+}

@@ -1,0 +1,193 @@
+//! `GET /skein/v1/log`: the records of an object, or all of them, a line each.
+//! Also finds objects that are gone: the log remembers what they were called.
+
+use std::collections::BTreeSet;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use skein_events::event::Event;
+use skein_events::id::ObjectId;
+use skein_events::record::Position;
+use skein_events::refusal::Refusal;
+use skein_events::state;
+use skein_events::view::summary;
+
+use crate::backend::Backend;
+use crate::http::error::ApiError;
+use crate::http::{App, Query};
+
+use super::event::{LogLine, Names, line, subject};
+
+/// Records read at once: some hundred kilobytes.
+pub(super) const READ: usize = 512;
+/// Shorter beginnings of an id mean too much.
+const ID_PREFIX_MIN: usize = 4;
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct LogQuery {
+    object: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    limit: Option<String>,
+}
+
+pub(super) async fn log(
+    State(app): State<App>,
+    Query(query): Query<LogQuery>,
+) -> Result<Response, ApiError> {
+    let state = app.backend.state()?;
+    let objects = match query.object.as_deref().filter(|o| !o.is_empty()) {
+        None => None,
+        Some(text) => Some(objects(&*app.backend, &state, text).await?),
+    };
+    let head = app.backend.head()?.borrow().position;
+    let reading = Reading {
+        from: position(query.from.as_deref())?.unwrap_or(Position(1)).max(Position(1)),
+        to: position(query.to.as_deref())?.unwrap_or(head).min(head),
+        left: number(query.limit.as_deref())?.unwrap_or(u64::MAX),
+        objects,
+        names: Names::default(),
+        state,
+        app,
+    };
+    let body = futures::stream::try_unfold(reading, |mut reading| async move {
+        let lines = reading.next().await?;
+        Ok::<_, ApiFault>(lines.map(|lines| (lines, reading)))
+    });
+    let headers = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// A failure after the answer began: the connection is cut, so that nobody takes a part for the whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the log could not be read to its end")]
+pub(super) enum ApiFault {
+    /// The backend failed.
+    Backend(#[from] crate::backend::Failure),
+    /// A record could not be written as JSON.
+    Json(#[from] serde_json::Error),
+}
+
+fn position(text: Option<&str>) -> Result<Option<Position>, ApiError> {
+    let text = text.filter(|t| !t.is_empty());
+    text.map(|t| t.parse().map_err(|_| ApiError::invalid("a position is written @8123")))
+        .transpose()
+}
+
+fn number(text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    let text = text.filter(|t| !t.is_empty());
+    text.map(|t| t.parse().map_err(|_| ApiError::invalid("limit must be a number"))).transpose()
+}
+
+struct Reading {
+    app: App,
+    state: std::sync::Arc<state::State>,
+    objects: Option<BTreeSet<ObjectId>>,
+    names: Names,
+    from: Position,
+    to: Position,
+    left: u64,
+}
+
+impl Reading {
+    /// The next lines, at least one; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, ApiFault> {
+        let mut lines = Vec::new();
+        while lines.is_empty() {
+            if self.left == 0 || self.from > self.to {
+                return Ok(None);
+            }
+            let batches = self.app.backend.read(self.from, READ).await?;
+            if batches.is_empty() {
+                return Ok(None);
+            }
+            for logged in &batches {
+                for record in logged.batch.records(logged.first) {
+                    if record.position < self.from || record.position > self.to {
+                        continue;
+                    }
+                    self.from = record.position.next();
+                    self.names.learn(record.event);
+                    let about = subject(&self.state, record.event);
+                    let wanted = self
+                        .objects
+                        .as_ref()
+                        .is_none_or(|all| about.is_some_and(|s| all.contains(&s)));
+                    if wanted && self.left > 0 {
+                        self.left -= 1;
+                        line(&mut lines, &LogLine::of(&record, &self.state, &self.names))?;
+                    }
+                }
+                // A batch beyond the end was only looked at to find that out.
+                if logged.first > self.to {
+                    self.from = self.to.next();
+                }
+            }
+        }
+        Ok(Some(lines.into()))
+    }
+}
+
+/// The objects a text means: one that is there, or all that were called so.
+async fn objects(
+    backend: &dyn Backend,
+    state: &state::State,
+    text: &str,
+) -> Result<BTreeSet<ObjectId>, ApiError> {
+    if let (Some(cluster), "swarm" | "cluster") = (&state.cluster, text) {
+        return Ok([ObjectId::Cluster(cluster.id)].into());
+    }
+    let refusal = match summary::object(state, text) {
+        Ok(object) => return Ok([object].into()),
+        Err(refusal) => refusal,
+    };
+    if !matches!(refusal, Refusal::NotFound { .. }) {
+        return Err(refusal.into());
+    }
+    let gone = gone(backend, text).await?;
+    if gone.is_empty() { Err(refusal.into()) } else { Ok(gone) }
+}
+
+/// Objects of the past that a text means, by name or by the beginning of an id.
+async fn gone(backend: &dyn Backend, text: &str) -> Result<BTreeSet<ObjectId>, ApiError> {
+    let (noun, name) = match text.split_once('/') {
+        Some((noun, name)) => (Some(noun), name),
+        None => (None, text),
+    };
+    let (mut names, mut found) = (Names::default(), BTreeSet::new());
+    let empty = state::State::default();
+    let mut from = Position(1);
+    loop {
+        let batches = backend.read(from, READ).await?;
+        if batches.is_empty() {
+            return Ok(found);
+        }
+        for logged in &batches {
+            for record in logged.batch.records(logged.first) {
+                from = from.max(record.position.next());
+                let made = matches!(
+                    record.event,
+                    Event::ServiceCreated(_)
+                        | Event::NetworkCreated(_)
+                        | Event::NodeJoined(_)
+                        | Event::TaskCreated(_)
+                );
+                let Some(object) = record.event.subject().filter(|_| made) else { continue };
+                names.learn(record.event);
+                let called = names.of(&empty, object);
+                let id = object.to_string();
+                let id = id.split_once('/').map_or("", |(_, id)| id);
+                // `web.1.5uwx…` is how containers are called.
+                let called_so = called.is_some_and(|c| c == name || format!("{c}.{id}") == name);
+                let by_id = name.len() >= ID_PREFIX_MIN && id.starts_with(name);
+                if noun.is_none_or(|n| n == object.noun()) && (called_so || by_id) {
+                    found.insert(object);
+                }
+            }
+        }
+    }
+}

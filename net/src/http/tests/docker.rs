@@ -1,0 +1,458 @@
+//! Docker's routes: the bodies the docker CLI 28.2.2 sends, the statuses, texts and shapes it expects.
+
+use axum::body::Body;
+use axum::http::Method;
+use expect_test::expect;
+use serde_json::{Value, json};
+
+use super::client::Server;
+
+pub(super) const INIT: &str = include_str!("../../../testdata/swarm-init.json");
+pub(super) const NETWORK: &str = include_str!("../../../testdata/network-create.json");
+pub(super) const SERVICE: &str = include_str!("../../../testdata/service-create.json");
+/// With everything that is not there yet.
+const RICH: &str = include_str!("../../../testdata/service-create-rich.json");
+
+fn edited(body: &str, edit: impl FnOnce(&mut Value)) -> String {
+    let mut value = serde_json::from_str(body).unwrap();
+    edit(&mut value);
+    value.to_string()
+}
+
+#[tokio::test]
+async fn the_handshake_is_dockers() {
+    let server = Server::start();
+    let ping = server.ask(Method::HEAD, "/_ping", &[], Body::empty()).await;
+    assert_eq!((ping.status.as_u16(), ping.body.len()), (200, 0));
+    assert_eq!(ping.headers["api-version"], "1.50");
+    assert_eq!(ping.headers["ostype"], "linux");
+    assert_eq!(ping.headers["swarm"], "inactive");
+    assert_eq!(server.get("/v1.24/_ping").await.text(), "OK");
+    let version = server.get("/v1.50/version").await.done(200);
+    assert_eq!(
+        (&version["ApiVersion"], &version["MinAPIVersion"]),
+        (&json!("1.50"), &json!("1.24"))
+    );
+    assert_eq!(
+        server.get("/v1.60/version").await.refused(400),
+        "client version 1.60 is too new. Maximum supported API version is 1.50"
+    );
+    assert_eq!(server.get("/v1.41/nosuch").await.refused(404), "page not found");
+    let put = server.ask(Method::PUT, "/v1.41/services", &[], Body::empty()).await;
+    assert_eq!(put.refused(404), "page not found");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn outside_a_swarm_reads_say_so() {
+    let server = Server::start();
+    for path in ["/nodes", "/services", "/services/x", "/tasks", "/networks", "/swarm"] {
+        let message = server.get(path).await.refused(503);
+        assert!(message.contains("This node is not a swarm manager."), "{path}: {message}");
+    }
+    let info = server.get("/info").await.done(200);
+    assert_eq!(info["Swarm"]["LocalNodeState"], "inactive");
+    assert_eq!(server.post("/swarm/init", INIT).await.done(200).as_str().unwrap().len(), 25);
+    let again = server.post("/swarm/init", INIT).await.refused(503);
+    assert!(again.contains("already part of a swarm"), "{again}");
+    let swarm = server.get("/swarm").await.done(200);
+    assert_eq!(swarm["JoinTokens"]["Worker"], "SWMTKN-1-a-b");
+    assert_eq!(swarm["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"], 5);
+    let info = server.get("/info").await.done(200);
+    assert_eq!(info["Swarm"]["LocalNodeState"], "active");
+    assert_eq!(info["Swarm"]["Managers"], 1);
+    let leave = server.post("/swarm/leave", "").await.refused(503);
+    assert!(leave.contains("last manager"), "{leave}");
+    server.post("/swarm/leave?force=1", "").await.done(200);
+    server.get("/services").await.refused(503);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_reads_as_docker_shows_it() {
+    let server = Server::with_story().await;
+    let nodes = server.get("/nodes?filters={%22role%22:{%22manager%22:true}}").await.done(200);
+    expect![[r#"
+        [
+          {
+            "CreatedAt": "2026-11-23T14:00:00.001Z",
+            "Description": {
+              "Engine": {
+                "EngineVersion": "0.1.0",
+                "Plugins": [
+                  {
+                    "Name": "overlay",
+                    "Type": "Network"
+                  }
+                ]
+              },
+              "Hostname": "n1",
+              "Platform": {
+                "Architecture": "x86_64",
+                "OS": "linux"
+              },
+              "Resources": {
+                "MemoryBytes": 8589934592,
+                "NanoCPUs": 2000000000
+              },
+              "TLSInfo": {
+                "TrustRoot": "-----BEGIN CERTIFICATE-----\n"
+              }
+            },
+            "ID": "7mxzxt6776nav15qyhbtgn2m9",
+            "ManagerStatus": {
+              "Addr": "192.0.2.1:2377",
+              "Leader": true,
+              "Reachability": "reachable"
+            },
+            "Spec": {
+              "Availability": "active",
+              "Labels": {},
+              "Role": "manager"
+            },
+            "Status": {
+              "Addr": "192.0.2.1",
+              "State": "ready"
+            },
+            "UpdatedAt": "2026-11-23T14:00:00.002Z",
+            "Version": {
+              "Index": 3
+            }
+          }
+        ]"#]]
+    .assert_eq(&serde_json::to_string_pretty(&nodes).unwrap());
+    assert_eq!(server.get("/nodes/n1").await.done(200)["Description"]["Hostname"], "n1");
+    assert_eq!(server.get("/nodes/nosuch").await.refused(404), "node nosuch not found");
+    server.get("/nodes?filters={%22role%22:[%22bogus%22]}").await.refused(400);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn networks_are_made_found_and_removed() {
+    let server = Server::with_story().await;
+    let network = server.get("/v1.50/networks/demo?scope=swarm").await.done(200);
+    assert_eq!(
+        network["IPAM"]["Config"][0],
+        json!({"Subnet": "10.0.1.0/24", "Gateway": "10.0.1.1"})
+    );
+    assert_eq!(network["Options"]["com.docker.network.driver.overlay.vxlanid_list"], "4097");
+    assert_eq!(network["Driver"], "overlay");
+    assert_eq!(
+        server.post("/networks/create", NETWORK).await.refused(409),
+        "network with name demo already exists"
+    );
+    let bridge = edited(NETWORK, |n| n["Driver"] = json!("bridge"));
+    assert!(
+        server.post("/networks/create", &bridge).await.refused(501).contains("--driver overlay")
+    );
+    let unknown = edited(NETWORK, |n| n["Driver"] = json!("nosuchdrv"));
+    assert_eq!(
+        server.post("/networks/create", &unknown).await.refused(404),
+        "plugin \"nosuchdrv\" not found"
+    );
+    let bogus = edited(NETWORK, |n| n["IPAM"]["Config"] = json!([{"Subnet": "bogus"}]));
+    assert_eq!(
+        server.post("/networks/create", &bogus).await.refused(400),
+        "Invalid subnet bogus : invalid CIDR address: bogus"
+    );
+    let used = server.delete("/networks/demo").await.refused(400);
+    assert!(used.contains("in use by service web"), "{used}");
+    server.delete("/services/web").await.done(200);
+    server.delete("/networks/demo").await.done(204);
+    assert_eq!(server.get("/networks/demo").await.refused(404), "network demo not found");
+    assert_eq!(
+        server.get("/networks?filters={%22bogus%22:{%221%22:true}}").await.refused(400),
+        "Invalid filter 'bogus'"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_reads_back_as_it_was_sent() {
+    let server = Server::with_story().await;
+    let service = server.get("/services/web?insertDefaults=false").await.done(200);
+    expect![[r#"
+        {
+          "EndpointSpec": {
+            "Mode": "dnsrr"
+          },
+          "Labels": {},
+          "Mode": {
+            "Replicated": {
+              "Replicas": 2
+            }
+          },
+          "Name": "web",
+          "TaskTemplate": {
+            "ContainerSpec": {
+              "Args": [
+                "sleep",
+                "1d"
+              ],
+              "DNSConfig": {},
+              "Env": [
+                "A=1"
+              ],
+              "Image": "busybox:latest",
+              "Init": false,
+              "Isolation": "default"
+            },
+            "ForceUpdate": 0,
+            "Networks": [
+              {
+                "Target": "NETWORK"
+              }
+            ],
+            "Placement": {},
+            "Resources": {
+              "Limits": {},
+              "Reservations": {}
+            },
+            "Runtime": "container"
+          }
+        }"#]]
+    .assert_eq(&{
+        let network = server.get("/networks/demo").await.done(200)["Id"].clone();
+        let text = serde_json::to_string_pretty(&service["Spec"]).unwrap();
+        text.replace(network.as_str().unwrap(), "NETWORK")
+    });
+    let list = server.get("/v1.50/services?status=true").await.done(200);
+    assert_eq!(
+        list[0]["ServiceStatus"],
+        json!({"RunningTasks": 2, "DesiredTasks": 2, "CompletedTasks": 0})
+    );
+    // Defaults only when asked for.
+    let full = server.get("/services/web?insertDefaults=true").await.done(200);
+    assert_eq!(full["Spec"]["TaskTemplate"]["RestartPolicy"]["Delay"], 5_000_000_000_u64);
+    assert_eq!(
+        full["Spec"]["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"],
+        10_000_000_000_u64
+    );
+    // By prefix of the id, by name prefix in filters, by exact name in paths.
+    let id = service["ID"].as_str().unwrap();
+    server.get(&format!("/services/{}", &id[..6])).await.done(200);
+    let by_name = server.get("/services?filters={%22name%22:{%22we%22:true}}").await.done(200);
+    assert_eq!(by_name.as_array().unwrap().len(), 1);
+    assert_eq!(server.get("/services/we").await.refused(404), "service we not found");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tasks_carry_their_addresses() {
+    let server = Server::with_story().await;
+    let filter = "{%22service%22:{%22web%22:true},%22_up-to-date%22:{%22true%22:true}}";
+    let tasks = server.get(&format!("/tasks?filters={filter}")).await.done(200);
+    let tasks = tasks.as_array().unwrap();
+    assert_eq!(tasks.len(), 2);
+    for task in tasks {
+        assert_eq!(task["Status"]["State"], "running");
+        assert_eq!(task["DesiredState"], "running");
+        let attachment = &task["NetworksAttachments"][0];
+        assert_eq!(attachment["Network"]["Spec"]["Name"], "demo");
+        assert!(attachment["Addresses"][0].as_str().unwrap().ends_with("/24"), "{attachment}");
+        assert_eq!(task["Status"]["ContainerStatus"]["ContainerID"].as_str().unwrap().len(), 64);
+        let id = task["ID"].as_str().unwrap();
+        assert_eq!(server.get(&format!("/tasks/{id}")).await.done(200)["ID"], task["ID"]);
+    }
+    assert_eq!(
+        server.get("/tasks?filters={%22service%22:[%22nosuch%22]}").await.refused(404),
+        "service nosuch not found"
+    );
+    assert_eq!(
+        server.get("/tasks?filters={%22desired-state%22:[%22bogus%22]}").await.refused(400),
+        "Invalid desired-state filter: 'bogus'"
+    );
+    let containers = server.get("/containers/json").await.done(200);
+    assert_eq!(containers.as_array().unwrap().len(), 2);
+    assert_eq!(containers[0]["Labels"]["com.docker.swarm.service.name"], "web");
+    assert_eq!(
+        server.get("/containers/nosuch/json").await.refused(404),
+        "No such container: nosuch"
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_number_of_tasks_can_be_updated() {
+    let server = Server::with_story().await;
+    let service = server.get("/services/web").await.done(200);
+    let index = service["Version"]["Index"].as_u64().unwrap();
+    let spec = service["Spec"].to_string();
+    let scaled = edited(&spec, |s| s["Mode"]["Replicated"]["Replicas"] = json!(5));
+    let update = |version: u64| format!("/v1.50/services/web/update?version={version}");
+    assert_eq!(
+        server.post(&update(index + 1), &scaled).await.refused(500),
+        "update out of sequence"
+    );
+    let done = server.post(&update(index), &scaled).await;
+    done.done(200);
+    let position = done.headers["skein-position"].to_str().unwrap().to_owned();
+    let after = server.get("/services/web").await.done(200);
+    assert_eq!(after["Spec"]["Mode"]["Replicated"]["Replicas"], 5);
+    let index = after["Version"]["Index"].as_u64().unwrap();
+    assert_eq!(position, format!("@{index}"));
+
+    let image = edited(&spec, |s| s["TaskTemplate"]["ContainerSpec"]["Image"] = json!("other:1"));
+    assert!(server.post(&update(index), &image).await.refused(501).contains("create it again"));
+    let env = edited(&spec, |s| s["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["A=2"]));
+    assert!(server.post(&update(index), &env).await.refused(501).contains("create it again"));
+    let name = edited(&spec, |s| s["Name"] = json!("other"));
+    assert_eq!(
+        server.post(&update(index), &name).await.refused(501),
+        "renaming services is not supported"
+    );
+    let mode = edited(&spec, |s| s["Mode"] = json!({"Global": {}}));
+    assert_eq!(
+        server.post(&update(index), &mode).await.refused(501),
+        "service mode change is not allowed"
+    );
+    let force = edited(&spec, |s| s["TaskTemplate"]["ForceUpdate"] = json!(1));
+    server.post(&update(index), &force).await.refused(501);
+    let none = server.post("/services/web/update", &spec).await.refused(400);
+    assert!(none.starts_with("invalid service version ''"), "{none}");
+    let rollback = format!("{}&rollback=previous", update(index));
+    server.post(&rollback, &spec).await.refused(501);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_refused_with_a_way_out() {
+    let server = Server::with_story().await;
+    let mut rich: Value = serde_json::from_str(RICH).unwrap();
+    let mut refused = Vec::new();
+    // One thing after the other is taken away, as the sentence says, until the service can be made.
+    for path in [
+        "/UpdateConfig",
+        "/RollbackConfig",
+        "/TaskTemplate/LogDriver",
+        "/TaskTemplate/Placement/Constraints",
+        "/TaskTemplate/Placement/Preferences",
+        "/TaskTemplate/Placement/MaxReplicas",
+        "/TaskTemplate/ContainerSpec/TTY",
+        "/TaskTemplate/ContainerSpec/ReadOnly",
+        "/TaskTemplate/ContainerSpec/Mounts",
+        "/TaskTemplate/ContainerSpec/Healthcheck",
+        "/TaskTemplate/ContainerSpec/Hosts",
+        "/TaskTemplate/ContainerSpec/DNSConfig/Nameservers",
+        "/TaskTemplate/ContainerSpec/Secrets",
+        "/TaskTemplate/ContainerSpec/Configs",
+        "/TaskTemplate/ContainerSpec/OomScoreAdj",
+        "/TaskTemplate/ContainerSpec/Init",
+        "/TaskTemplate/ContainerSpec/Sysctls",
+        "/TaskTemplate/ContainerSpec/CapabilityAdd",
+        "/TaskTemplate/ContainerSpec/Ulimits",
+        "/TaskTemplate/ContainerSpec/Hostname",
+        "/TaskTemplate/Resources/Reservations/GenericResources",
+        "/EndpointSpec/Ports",
+        "/EndpointSpec/Mode",
+        "/Mode",
+    ] {
+        let message = server.post("/v1.50/services/create", &rich.to_string()).await.refused(501);
+        refused.push(message);
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        let removed = rich.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key);
+        assert!(removed.is_some(), "{path}");
+        if path == "/EndpointSpec/Mode" {
+            rich["EndpointSpec"]["Mode"] = json!("dnsrr");
+        }
+    }
+    server.post("/v1.50/services/create", &rich.to_string()).await.done(201);
+    expect![[r#"
+        rolling updates are not there yet: leave out the --update-… options
+        rollbacks are not there yet: leave out the --rollback-… options
+        log drivers are not there yet: leave out --log-driver
+        placement constraints are not there yet: leave out --constraint
+        placement preferences are not there yet: leave out --placement-pref
+        a limit per node is not there yet: leave out --replicas-max-per-node
+        terminals are not there yet: leave out --tty
+        read-only containers are not there yet: leave out --read-only
+        mounts are not there yet: leave out --mount and put the files into the image
+        health checks are not there yet: leave out the --health-… options
+        entries in the hosts file are not there yet: leave out --host
+        own name servers are not there yet: leave out --dns, --dns-search and --dns-option
+        secrets are not there yet: leave out --secret and give values with --env
+        configs are not there yet: leave out --config and put the file into the image
+        a score for running out of memory is not there yet: leave out --oom-score-adj
+        an init process is not there yet: leave out --init
+        kernel parameters are not there yet: leave out --sysctl
+        other capabilities are not there yet: leave out --cap-add and --cap-drop
+        ulimits are not there yet: leave out --ulimit
+        templates such as {{.Task.Slot}} are not there yet: write the value itself
+        generic resources are not there yet: leave out --generic-resource
+        published ports are not there yet: leave out --publish and reach the service by its name on a network
+        endpoint mode vip is not there yet: add --endpoint-mode dnsrr
+        mode global is not there yet: use --mode replicated --replicas N"#]]
+    .assert_eq(&refused.join("\n"));
+    for (method, path) in [
+        (Method::GET, "/secrets"),
+        (Method::GET, "/configs"),
+        (Method::GET, "/services/web/logs"),
+        (Method::POST, "/swarm/join"),
+        (Method::GET, "/volumes"),
+        (Method::POST, "/build"),
+        (Method::GET, "/events"),
+        (Method::POST, "/containers/create"),
+        (Method::POST, "/images/create?fromImage=busybox"),
+        (Method::POST, "/images/127.0.0.1:5000/bb/push"),
+        (Method::POST, "/nodes/n1/update?version=1"),
+    ] {
+        let answer = server.ask(method, path, &[], Body::empty()).await;
+        let message = answer.refused(501);
+        assert!(message.contains("not") && answer.json()["code"] == "unsupported", "{path}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn usual_mistakes_get_dockers_answers() {
+    let server = Server::with_story().await;
+    let create = "/v1.41/services/create";
+    assert_eq!(
+        server.post(create, SERVICE).await.refused(409),
+        "name conflicts with an existing object: service web already exists"
+    );
+    assert_eq!(server.post(create, "").await.refused(400), "got EOF while reading request body");
+    assert_eq!(server.post(create, "{}").await.refused(400), "mismatched Runtime and *Spec fields");
+    let no_image = r#"{"Name":"a","TaskTemplate":{"ContainerSpec":{}}}"#;
+    assert_eq!(
+        server.post(create, no_image).await.refused(400),
+        "ContainerSpec: image reference must be provided"
+    );
+    let no_network = edited(SERVICE, |s| {
+        s["Name"] = json!("x");
+        s["TaskTemplate"]["Networks"] = json!([{"Target": "nosuch"}]);
+    });
+    assert_eq!(server.post(create, &no_network).await.refused(404), "network nosuch not found");
+    assert_eq!(server.delete("/services/nosuch").await.refused(404), "service nosuch not found");
+    // Unknown fields are ignored, names are invented, keys are read without regard to case.
+    let bare = r#"{"TaskTemplate":{"ContainerSpec":{"Image":"127.0.0.1:5000/bb:1"}},"Bogus":1,"Mode":{"replicated":{"Replicas":0}}}"#;
+    let id = server.post(create, bare).await.done(201)["ID"].as_str().unwrap().to_owned();
+    let made = server.get(&format!("/services/{id}")).await.done(200);
+    assert!(made["Spec"]["Name"].as_str().unwrap().starts_with("bb-"), "{made}");
+    assert_eq!(made["Spec"]["Mode"]["Replicated"]["Replicas"], 0);
+    assert_eq!(made["Spec"]["EndpointSpec"]["Mode"], "vip");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn images_are_loaded_and_named() {
+    let server = Server::with_story().await;
+    // Without a registry the docker CLI warns and goes on.
+    server.get("/v1.50/distribution/127.0.0.1:5000/bb:1/json").await.refused(500);
+    let archive = Body::from(vec![0; 3 << 20]);
+    let loaded = server.ask(Method::POST, "/v1.50/images/load?quiet=1", &[], archive).await;
+    assert_eq!(loaded.lines()[0], json!({"stream": "Loaded image: busybox:latest\n"}));
+    let images = server.get("/v1.50/images/json").await.done(200);
+    assert_eq!(
+        (&images[0]["RepoTags"][0], &images[0]["Size"]),
+        (&json!("busybox:latest"), &json!(3 << 20))
+    );
+    server.get("/images/busybox/json").await.done(200);
+    server.get("/images/busybox:latest/json").await.done(200);
+    server.get("/images/a6a6a6a6/json").await.done(200);
+    assert_eq!(
+        server.get("/images/nosuch/json").await.refused(404),
+        "no such image: nosuch: No such image: nosuch:latest"
+    );
+    server.stop().await;
+}

@@ -1,0 +1,425 @@
+//! A `Backend` in memory: decides and applies for real, plans until nothing is left to do, and says of every task that it
+//! runs. Separate from the tests because all of them stand on it.
+
+use std::sync::{Arc, Mutex};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+use skein_events::cluster::ClusterSpec;
+use skein_events::codec::{Apart, Batch};
+use skein_events::command::{Command, NewNode, Sighting};
+use skein_events::decide::{Context, decide};
+use skein_events::envelope::{Envelope, Planner, Who};
+use skein_events::id::{ClusterId, IdSource, NodeId, TaskId};
+use skein_events::node::{Availability, Description, NodeState, Role};
+use skein_events::plan;
+use skein_events::record::{Hash, Position};
+use skein_events::refusal::Refusal;
+use skein_events::state::State;
+use skein_events::state::touched::Touched;
+use skein_events::task::{TaskState, TaskStatus};
+use skein_events::time::{Span, Time};
+use skein_events::unit::{Bytes, NanoCpus};
+
+use crate::backend::{
+    Backend, Caller, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary, InitSwarm,
+    JoinTokens, Local, Logged, Moment, Upload, Verification, Why, WhyStep,
+};
+
+/// 2026-11-23T14:00:00Z.
+const START: u64 = 1_795_442_400_000_000_000;
+
+pub(super) struct Fake {
+    world: Mutex<World>,
+    head: watch::Sender<Head>,
+}
+
+#[derive(Default)]
+struct World {
+    state: Arc<State>,
+    log: Vec<Logged>,
+    node: Option<NodeId>,
+    seed: u64,
+    now: u64,
+    images: Vec<ImageSummary>,
+}
+
+impl Fake {
+    pub(super) fn new() -> Arc<Self> {
+        let world = World { now: START, ..World::default() };
+        Arc::new(Self { world: Mutex::new(world), head: watch::channel(Head::default()).0 })
+    }
+
+    /// Erases the detachable part of a record, as a manager does.
+    pub(super) fn erase(&self, position: u64) {
+        let mut world = self.world.lock().unwrap();
+        let holds = |l: &&mut Logged| {
+            l.first.0 <= position && position < l.first.0 + l.batch.entries.len() as u64
+        };
+        let logged = world.log.iter_mut().find(holds).unwrap();
+        let entry = &mut Arc::make_mut(&mut logged.batch).entries
+            [usize::try_from(position - logged.first.0).unwrap()];
+        if let Apart::Present { commitment, .. } = entry.apart {
+            entry.apart = Apart::Redacted { commitment };
+        }
+    }
+
+    /// Makes another history: the same positions, other hashes.
+    pub(super) fn fork(&self) {
+        for logged in &mut self.world.lock().unwrap().log {
+            logged.h.0[0] ^= 0xff;
+        }
+    }
+
+    fn commit(
+        &self,
+        caller: Caller,
+        command: &Command,
+        cause: Option<Position>,
+    ) -> Result<Committed, Refusal> {
+        let mut world = self.world.lock().unwrap();
+        if let Some(outcome) = caller.request.and_then(|r| world.state.requests.get(&r)) {
+            let logged = world.log.iter().find(|l| l.first == outcome.first).unwrap();
+            let (first, last) = (outcome.first, outcome.last);
+            let (batch, state) = (Arc::clone(&logged.batch), Arc::clone(&world.state));
+            return Ok(Committed { first, last, batch, state });
+        }
+        world.seed += 1;
+        world.now += 1_000_000;
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&world.seed.to_le_bytes());
+        let mut context = Context {
+            now: Time(world.now),
+            ids: IdSource::new(seed),
+            reason: caller.reason,
+            acked: world.state.nodes.keys().map(|n| (*n, world.state.position)).collect(),
+        };
+        let events = decide(&world.state, command, &mut context)?;
+        let envelope = Envelope {
+            at: Time(world.now),
+            wall: Time(world.now),
+            who: caller.who,
+            client: caller.client,
+            request: caller.request,
+            cause,
+            epoch: 1,
+            level: 1,
+        };
+        let (bytes, batch) = Batch::write(envelope, events, &mut context.ids).unwrap();
+        let batch = Arc::new(batch);
+        let mut state = State::clone(&world.state);
+        let first = state.position.next();
+        state.apply_batch(first, &batch, &mut Touched::Ignored);
+        world.state = Arc::new(state);
+        let h = Hash(*blake3::hash(&bytes).as_bytes());
+        world.log.push(Logged { first, h, batch: Arc::clone(&batch) });
+        let (state, last) = (Arc::clone(&world.state), world.state.position);
+        self.head.send_replace(Head { position: last, epoch: 1 });
+        Ok(Committed { first, last, batch, state })
+    }
+
+    /// Plans, and reports of tasks what a node would, until nothing changes.
+    fn settle(&self) {
+        loop {
+            let (state, now) = {
+                let world = self.world.lock().unwrap();
+                (Arc::clone(&world.state), Time(world.now))
+            };
+            let mut changed = false;
+            let acked = state.nodes.keys().map(|n| (*n, state.position)).collect();
+            let planned = plan::plan(&state, &Touched::Everything, now).proposals;
+            for proposal in planned.into_iter().chain(plan::withdraw::acknowledged(&state, &acked))
+            {
+                let caller = caller(Who::Planner { name: proposal.planner });
+                changed |= self.commit(caller, &proposal.command, proposal.cause).is_ok();
+            }
+            changed |= self.report();
+            if !changed {
+                return;
+            }
+        }
+    }
+
+    fn report(&self) -> bool {
+        let state = Arc::clone(&self.world.lock().unwrap().state);
+        let mut changed = false;
+        for node in state.nodes.keys() {
+            let mut sightings = Vec::new();
+            for task in state.tasks_on(*node) {
+                if task.status.state < TaskState::Running && task.desired == TaskState::Running {
+                    sightings.push((task.id, Sighting::Status(running(task.id))));
+                } else if task.desired > TaskState::Running && task.withdrawn {
+                    let over = TaskStatus::new(TaskState::Shutdown, "shutdown");
+                    sightings.push((task.id, Sighting::Status(over)));
+                    sightings.push((task.id, Sighting::Gone));
+                }
+            }
+            if !sightings.is_empty() {
+                let command = Command::Report { node: *node, sightings };
+                changed |= self.commit(caller(Who::Node { id: *node }), &command, None).is_ok();
+            }
+        }
+        changed
+    }
+}
+
+fn caller(who: Who) -> Caller {
+    Caller { who, client: "skein".to_owned(), reason: None, request: None }
+}
+
+fn running(id: TaskId) -> TaskStatus {
+    TaskStatus {
+        container: Some(blake3::hash(id.to_string().as_bytes()).to_hex().to_string()),
+        pid: Some(4711),
+        ..TaskStatus::new(TaskState::Running, "started")
+    }
+}
+
+impl Backend for Fake {
+    fn state(&self) -> Result<Arc<State>, Failure> {
+        let world = self.world.lock().unwrap();
+        match &world.state.cluster {
+            None => Err(Refusal::NotInSwarm.into()),
+            Some(_) => Ok(Arc::clone(&world.state)),
+        }
+    }
+
+    fn at(&self, moment: Moment) -> BoxFuture<'_, Result<Arc<State>, Failure>> {
+        let world = self.world.lock().unwrap();
+        let until = |l: &&Logged| match moment {
+            Moment::Position(p) => l.first <= p,
+            Moment::Ago(span) => l.batch.envelope.wall.0 <= world.now - span.0,
+            Moment::Wall(time) => l.batch.envelope.wall <= time,
+        };
+        let mut state = State::default();
+        for logged in world.log.iter().take_while(until) {
+            for record in logged.batch.records(logged.first) {
+                if !matches!(moment, Moment::Position(p) if record.position > p) {
+                    state.apply(record, &mut Touched::Ignored);
+                }
+            }
+        }
+        futures::future::ready(Ok(Arc::new(state))).boxed()
+    }
+
+    fn submit(
+        &self,
+        caller: Caller,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Committed, Failure>> {
+        async move {
+            let done = self.commit(caller, &command, None)?;
+            self.settle();
+            Ok(done)
+        }
+        .boxed()
+    }
+
+    fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>> {
+        let world = self.world.lock().unwrap();
+        let mut left = limit;
+        let holds = |l: &&Logged| l.first.0 + l.batch.entries.len() as u64 > from.0;
+        let batches = world.log.iter().filter(holds).take_while(|l| {
+            let more = left > 0;
+            left = left.saturating_sub(l.batch.entries.len());
+            more
+        });
+        futures::future::ready(Ok(batches.cloned().collect())).boxed()
+    }
+
+    fn hash_at(&self, position: Position) -> BoxFuture<'_, Result<Option<Hash>, Failure>> {
+        self.read(position, 1).map(|r| r.map(|b| b.first().map(|l| l.h))).boxed()
+    }
+
+    fn head(&self) -> Result<watch::Receiver<Head>, Failure> {
+        Ok(self.head.subscribe())
+    }
+
+    fn why(&self, object: String, at: Option<Moment>) -> BoxFuture<'_, Result<Why, Failure>> {
+        let step = WhyStep {
+            position: Position(7),
+            time: Time(START),
+            text: format!("asked at {at:?}"),
+            who: Who::Planner { name: Planner::Scheduler },
+            reason: Some("ticket-42".to_owned()),
+            details: vec!["n1 chosen".to_owned()],
+        };
+        let why = Why { object, name: None, chain: vec![step] };
+        futures::future::ready(Ok(why)).boxed()
+    }
+
+    fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>> {
+        let verification = Verification { records: 3, ok: true, ..Verification::default() };
+        futures::future::ready(Ok(verification)).boxed()
+    }
+
+    fn redact(
+        &self,
+        caller: Caller,
+        position: Position,
+    ) -> BoxFuture<'_, Result<Committed, Failure>> {
+        async move {
+            let command = Command::Redact { position, commitment: Hash::default() };
+            let done = self.commit(caller, &command, None)?;
+            self.erase(position.0);
+            Ok(done)
+        }
+        .boxed()
+    }
+
+    fn init_swarm(
+        &self,
+        caller: Caller,
+        init: InitSwarm,
+    ) -> BoxFuture<'_, Result<NodeId, Failure>> {
+        let node = NodeId::from_random([1; 16]);
+        let command = Command::CreateCluster {
+            id: ClusterId::from_random([2; 16]),
+            spec: ClusterSpec {
+                pool: "10.0.0.0/8".parse().unwrap(),
+                pool_prefix: u8::try_from(init.pool_prefix).unwrap(),
+                data_path_port: 4789,
+                task_history: init.task_history.unwrap_or(5),
+                node_grace: Span::seconds(5),
+            },
+            ca_certificate: "-----BEGIN CERTIFICATE-----\n".to_owned(),
+            worker_token: Hash::default(),
+            manager_token: Hash::default(),
+            node: NewNode {
+                id: node,
+                role: Role::Manager,
+                availability: Availability::Active,
+                address: init.advertise.as_deref().unwrap_or("192.0.2.1").parse().unwrap(),
+                port: 2377,
+                description: Description {
+                    hostname: "n1".to_owned(),
+                    os: "linux".to_owned(),
+                    architecture: "x86_64".to_owned(),
+                    cpus: NanoCpus(2_000_000_000),
+                    memory: Bytes(8 << 30),
+                    engine: "0.1.0".to_owned(),
+                },
+            },
+        };
+        async move {
+            self.commit(caller, &command, None)?;
+            self.world.lock().unwrap().node = Some(node);
+            let ready = Command::SetNodeState {
+                id: node,
+                state: NodeState::Ready,
+                message: "heard of".to_owned(),
+            };
+            let by = Caller {
+                who: Who::Node { id: node },
+                client: "skein".to_owned(),
+                reason: None,
+                request: None,
+            };
+            self.commit(by, &ready, None)?;
+            Ok(node)
+        }
+        .boxed()
+    }
+
+    fn leave_swarm(&self, _: Caller, force: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        let mut world = self.world.lock().unwrap();
+        let left = match (world.node, force) {
+            (None, _) => Err(Refusal::NotInSwarm.into()),
+            (Some(_), false) => Err(Refusal::LastManager.into()),
+            (Some(_), true) => {
+                *world = World { now: world.now, ..World::default() };
+                Ok(())
+            }
+        };
+        futures::future::ready(left).boxed()
+    }
+
+    fn join_tokens(&self) -> Result<JoinTokens, Failure> {
+        Ok(JoinTokens { worker: "SWMTKN-1-a-b".to_owned(), manager: "SWMTKN-1-a-c".to_owned() })
+    }
+
+    fn local(&self) -> Local {
+        let node = self.world.lock().unwrap().node;
+        Local {
+            node,
+            address: node.map(|_| "192.0.2.1".parse().unwrap()),
+            hostname: "n1".to_owned(),
+            cpus: 2,
+            memory: 8 << 30,
+            kernel: "6.18".to_owned(),
+            data_root: "/var/lib/skein".to_owned(),
+            id: "fake".to_owned(),
+        }
+    }
+
+    fn wall(&self) -> Time {
+        Time(self.world.lock().unwrap().now)
+    }
+
+    fn load_image(
+        &self,
+        _: Caller,
+        mut archive: Upload,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
+        async move {
+            let mut size = 0;
+            let mut chunk = vec![0; 4096];
+            loop {
+                match archive.read(&mut chunk).await {
+                    Ok(0) => break,
+                    Ok(n) => size += n as u64,
+                    Err(error) => return Err(Failure::Internal(error.to_string())),
+                }
+            }
+            self.world.lock().unwrap().images = vec![ImageSummary {
+                id: format!("sha256:{}", "a6".repeat(32)),
+                names: vec!["busybox:latest".to_owned()],
+                size,
+                created: Some("2026-11-23T02:59:07.874961141Z".to_owned()),
+                labels: Vec::new(),
+            }];
+            Ok(vec!["busybox:latest".to_owned()])
+        }
+        .boxed()
+    }
+
+    fn images(&self) -> BoxFuture<'_, Result<Vec<ImageSummary>, Failure>> {
+        futures::future::ready(Ok(self.world.lock().unwrap().images.clone())).boxed()
+    }
+
+    /// `cat` gives back its input; anything else says its arguments on both outputs and ends with 7.
+    fn exec(
+        &self,
+        caller: Caller,
+        request: ExecRequest,
+    ) -> BoxFuture<'_, Result<ExecSession, Failure>> {
+        async move {
+            let program = request.args[0].clone();
+            self.commit(caller, &Command::StartExec { task: request.task, program }, None)?;
+            let (mut out, stdout) = tokio::io::duplex(1024);
+            let (mut err, stderr) = tokio::io::duplex(1024);
+            let (input, mut stdin) = tokio::io::duplex(1024);
+            let echo = request.args[0] == "cat";
+            let code = tokio::spawn(async move {
+                if echo {
+                    tokio::io::copy(&mut stdin, &mut out).await.unwrap();
+                    return 0;
+                }
+                out.write_all(request.args.join(" ").as_bytes()).await.unwrap();
+                err.write_all(b"err\n").await.unwrap();
+                7
+            });
+            Ok(ExecSession {
+                stdin: request.stdin.then(|| Box::new(input) as _),
+                stdout: Box::new(stdout),
+                stderr: Box::new(stderr),
+                pid: 99,
+                exit: code.map(|code| code.unwrap_or(-1)).boxed(),
+            })
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,5 @@
+//! The API over a real unix socket, real HTTP and a real State; only log and containers are in memory.
+
+mod client;
+mod docker;
+mod fake;
