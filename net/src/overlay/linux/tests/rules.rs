@@ -1,0 +1,49 @@
+//! The packet rules as `nft` reads them.
+
+use super::*;
+
+/// What `nft` reads back of the rules we encode; goldens, because a rule that is merely accepted may still mean something else.
+#[test]
+fn nft_reads_the_rules_as_meant() {
+    let host = Host::new();
+    let daemon = Daemon::start(&host, "one");
+    daemon.sync(&overlay(&[2], &[], &[A, B]));
+    let dns = daemon.attach(task(2), &[plug(net(), 2)], Outside::Closed).dns.unwrap();
+    let read = |json: String| {
+        let rules: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let mut lines = String::new();
+        for mut object in rules["nftables"].as_array().unwrap().clone() {
+            for kind in ["table", "chain", "rule", "set"] {
+                object.get_mut(kind).and_then(|o| o.as_object_mut()?.remove("handle"));
+            }
+            if object.get("metainfo").is_none() {
+                lines.push_str(&format!("{object}\n"));
+            }
+        }
+        lines
+    };
+    let bridge = host.ok("ip -br link | grep -o '^skein-[0-9a-f]*'");
+    let rules = read(host.ok("nft -j list ruleset")).replace(bridge.trim(), "OURS");
+    let (start, end) = (rules.find("172.").unwrap(), rules.find("\",\"len\":20").unwrap());
+    expect_test::expect![[r#"
+        {"table":{"family":"ip","name":"OURS"}}
+        {"set":{"elem":["10.9.0.1","10.9.0.2"],"family":"ip","name":"members","table":"OURS","type":"ipv4_addr"}}
+        {"chain":{"family":"ip","hook":"postrouting","name":"postrouting","policy":"accept","prio":100,"table":"OURS","type":"nat"}}
+        {"chain":{"family":"ip","hook":"forward","name":"forward","policy":"accept","prio":0,"table":"OURS","type":"filter"}}
+        {"chain":{"family":"ip","hook":"input","name":"input","policy":"accept","prio":0,"table":"OURS","type":"filter"}}
+        {"rule":{"chain":"postrouting","expr":[{"match":{"left":{"payload":{"field":"saddr","protocol":"ip"}},"op":"==","right":{"prefix":{"addr":"BLOCK","len":20}}}},{"match":{"left":{"meta":{"key":"oifname"}},"op":"!=","right":"OURS"}},{"counter":{"bytes":0,"packets":0}},{"masquerade":null}],"family":"ip","table":"OURS"}}
+        {"rule":{"chain":"forward","expr":[{"match":{"left":{"meta":{"key":"oifname"}},"op":"==","right":"OURS"}},{"match":{"left":{"ct":{"key":"state"}},"op":"in","right":["established","related"]}},{"accept":null}],"family":"ip","table":"OURS"}}
+        {"rule":{"chain":"forward","expr":[{"match":{"left":{"meta":{"key":"oifname"}},"op":"==","right":"OURS"}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
+        {"rule":{"chain":"input","expr":[{"match":{"left":{"payload":{"field":"dport","protocol":"udp"}},"op":"==","right":4789}},{"match":{"left":{"payload":{"field":"saddr","protocol":"ip"}},"op":"!=","right":"@members"}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
+    "#]].assert_eq(&rules.replace(&rules[start..end], "BLOCK"));
+    let inside = stdout("", daemon.in_task(task(2), "nft -j list ruleset"));
+    let inside = read(inside)
+        .replace(&dns.udp.local_addr().unwrap().port().to_string(), "UDP")
+        .replace(&dns.tcp.local_addr().unwrap().port().to_string(), "TCP");
+    expect_test::expect![[r#"
+        {"table":{"family":"ip","name":"skein"}}
+        {"chain":{"family":"ip","hook":"output","name":"output","policy":"accept","prio":-100,"table":"skein","type":"nat"}}
+        {"rule":{"chain":"output","expr":[{"match":{"left":{"payload":{"field":"daddr","protocol":"ip"}},"op":"==","right":"127.0.0.11"}},{"match":{"left":{"payload":{"field":"dport","protocol":"udp"}},"op":"==","right":53}},{"dnat":{"addr":"127.0.0.11","port":UDP}}],"family":"ip","table":"skein"}}
+        {"rule":{"chain":"output","expr":[{"match":{"left":{"payload":{"field":"daddr","protocol":"ip"}},"op":"==","right":"127.0.0.11"}},{"match":{"left":{"payload":{"field":"dport","protocol":"tcp"}},"op":"==","right":53}},{"dnat":{"addr":"127.0.0.11","port":TCP}}],"family":"ip","table":"skein"}}
+    "#]].assert_eq(&inside);
+}
