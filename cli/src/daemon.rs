@@ -1,9 +1,243 @@
 //! The composition root: builds every part of the daemon and joins them.
 //! The one file that knows every crate.
+//!
+//! ```text
+//!  thread actors       actix: the one writer, nouns, dispatch, agent, tasks
+//!  thread serving      HTTP on the socket, DNS for containers
+//!  thread consensus    openraft            thread log-writer   redb, fsync
+//!  blocking pool       netlink, unpacking, reads of the log
+//! ```
 
-use crate::args::DaemonArgs;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use arc_swap::ArcSwapOption;
+use skein_actors::agent::Tools;
+use skein_actors::agent::names::Served;
+use skein_actors::backend::Service;
+use skein_actors::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use skein_actors::member::{Ground, MemberActor, Membership, ShutDown};
+use skein_actors::spawner::Threads;
+use skein_actors::swarm::Seams;
+use skein_events::node::Description;
+use skein_events::unit::{Bytes, NanoCpus, Subnet};
+use skein_net::backend::{Backend, Local};
+use skein_net::dns::DnsServer;
+use skein_net::overlay::{Config, Kernel, Linux};
+use skein_runtime::api::Runtime;
+use skein_runtime::machine::{Machine, Options};
+use skein_store::FileDisk;
+use tokio::sync::oneshot;
+
+use crate::args::{DaemonArgs, LogFormat};
+
+/// Where the host lists its resolvers.
+const RESOLVERS: &str = "/etc/resolv.conf";
+/// What containers are given instead: the swarm's own resolver, asked for every name as it is (Docker's `ndots:0`).
+const CONTAINER_RESOLVERS: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
+/// Exit code when going on would be wrong: a supervisor starts the daemon again, and it replays.
+const FATAL: i32 = 70;
 
 /// Runs the daemon until it is told to stop.
 pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
-    anyhow::bail!("this build has no daemon for {}", args.data_root.display())
+    trace(args.log_format);
+    end_on_panic();
+    for root in [&args.data_root, &args.run_root] {
+        make_private(root)?;
+    }
+    let data_root = args.data_root.canonicalize()?;
+    let run_root = args.run_root.canonicalize()?;
+    let _lock = FileDisk::open(&data_root)?;
+    let listener = listen(&args.host)?;
+    let id = identity(&data_root)?;
+
+    let serving = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("serving")
+        .enable_all()
+        .build()?;
+    let kernel = Linux::start(&Config {
+        id: id.clone(),
+        data_root: data_root.clone(),
+        run_root: run_root.clone(),
+        avoid: vec![Subnet::containing(std::net::Ipv4Addr::new(10, 0, 0, 0), 8)],
+    })?;
+    let machine = Machine::open(Options::new(data_root.clone(), run_root, id.clone()))?;
+    let entropy = SystemEntropy;
+    let [a, b, c, d, e, f, g, h, ..] = entropy.seed();
+    let dns = DnsServer::new(Path::new(RESOLVERS), u64::from_le_bytes([a, b, c, d, e, f, g, h]))?;
+    let runtime: Arc<dyn Runtime> = Arc::new(machine);
+    let kernel: Arc<dyn Kernel> = Arc::new(kernel);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let description = describe();
+    let membership: Membership = Arc::new(ArcSwapOption::empty());
+    let ground = Ground {
+        seams: Seams {
+            clock: Arc::clone(&clock),
+            entropy: Arc::new(entropy),
+            spawner: Arc::new(Threads),
+            fatal: Arc::new(|text| {
+                tracing::error!("{text}");
+                std::process::exit(FATAL);
+            }),
+        },
+        tools: Tools {
+            runtime: Arc::clone(&runtime),
+            kernel,
+            names: Arc::new(Served::new(dns, serving.handle().clone())),
+            resolv_conf: CONTAINER_RESOLVERS.to_owned(),
+        },
+        description: description.clone(),
+        folder: data_root.join("swarm"),
+        membership: Arc::clone(&membership),
+    };
+    let local = local(&description, &data_root, id);
+    let host = args.host;
+    actix::System::new().block_on(async move {
+        let member = MemberActor::resume(ground).await.map_err(anyhow::Error::new)?;
+        let service = Service { member: member.clone(), membership, runtime, clock, local };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let backend: Arc<dyn Backend> = Arc::new(service);
+        listener.set_nonblocking(true)?;
+        let listener = {
+            let _on = serving.enter();
+            tokio::net::UnixListener::from_std(listener)?
+        };
+        let http = serving.spawn(skein_net::http::serve(listener, backend, async {
+            // The sender gone means the same as told.
+            drop(stopped.await);
+        }));
+        ready(&host);
+        told_to_stop().await?;
+        tracing::info!("stopping; containers keep running");
+        drop(stop);
+        http.await?;
+        let (done, ended) = oneshot::channel();
+        member.send(ShutDown(done)).await?;
+        ended.await?;
+        drop(fs::remove_file(&host));
+        serving.shutdown_background();
+        Ok(())
+    })
+}
+
+fn trace(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=warn,hickory=warn"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// A panic anywhere but in the guarded `decide` ends the process: restart and replay is the supervisor.
+fn end_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if skein_actors::log::is_guarded() {
+            return;
+        }
+        report(panic);
+        std::process::exit(FATAL);
+    }));
+}
+
+fn make_private(root: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
+    let mode = fs::Permissions::from_mode(0o711);
+    fs::set_permissions(root, mode).with_context(|| format!("cannot protect {}", root.display()))
+}
+
+/// Takes the socket, unless somebody answers there.
+fn listen(path: &Path) -> anyhow::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
+        bail!("another daemon listens on {}: give this one another --host", path.display());
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    // Bound under another name first: nobody connects before the mode is right.
+    let hidden = path.with_extension("new");
+    drop(fs::remove_file(&hidden));
+    let listener = UnixListener::bind(&hidden)
+        .with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(&hidden, fs::Permissions::from_mode(0o660))?;
+    fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+/// The data root's id: eight hex digits that name its objects in the kernel.
+fn identity(data_root: &Path) -> anyhow::Result<String> {
+    let path = data_root.join("id");
+    match fs::read_to_string(&path) {
+        Ok(id) if id.len() == 8 && id.bytes().all(|b| b.is_ascii_hexdigit()) => Ok(id),
+        Ok(_) => bail!("{} is damaged: it holds eight hex digits", path.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let [a, b, c, d, ..] = SystemEntropy.seed();
+            let id = format!("{a:02x}{b:02x}{c:02x}{d:02x}");
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(id.as_bytes())?;
+            file.sync_all()?;
+            Ok(id)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn describe() -> Description {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let memory = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or(0u64);
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    Description {
+        hostname: read("/proc/sys/kernel/hostname").trim().to_owned(),
+        os: "linux".to_owned(),
+        architecture: std::env::consts::ARCH.to_owned(),
+        cpus: NanoCpus(cpus * 1_000_000_000),
+        memory: Bytes(memory * 1024),
+        engine: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn local(description: &Description, data_root: &Path, id: String) -> Local {
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    Local {
+        node: None,
+        address: None,
+        hostname: description.hostname.clone(),
+        cpus: description.cpus.0 / 1_000_000_000,
+        memory: description.memory.0,
+        kernel: kernel.trim().to_owned(),
+        data_root: data_root.display().to_string(),
+        id,
+    }
+}
+
+fn ready(host: &PathBuf) {
+    tracing::info!("listening on unix://{}", host.display());
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn told_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
 }

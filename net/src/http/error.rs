@@ -81,6 +81,7 @@ impl From<Refusal> for ApiError {
             | Refusal::LastManager
             | Refusal::Stale(_)
             | Refusal::TooLarge(..)
+            | Refusal::NotPartOfSwarm
             | Refusal::Broken(_) => None,
         };
         Self { status, code: refusal.code(), message: refusal.to_string(), hint, ancestor: None }

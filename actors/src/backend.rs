@@ -1,0 +1,292 @@
+//! What the API asks for, carried to the actors, the log and the machine.
+//! Runs on the serving threads: reads go to published values and the store, commands to the one writer.
+
+use std::sync::Arc;
+
+use actix::Addr;
+use futures::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+
+use skein_events::command::Command;
+use skein_events::id::NodeId;
+use skein_events::record::{Hash, Position};
+use skein_events::refusal::Refusal;
+use skein_events::state::State;
+use skein_events::time::Time;
+use skein_net::backend::{
+    Backend, BadRecord, Caller, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary,
+    InitSwarm, JoinTokens, Local, Logged, Moment, Upload, Verification, Why,
+};
+use skein_runtime::api::{ExecSpec, Runtime};
+
+use crate::clock::Clock;
+use crate::history;
+use crate::member::{Init, Leave, MemberActor, Membership, Running};
+use crate::reasons;
+
+/// A machine and its membership, as the API sees them.
+pub struct Service {
+    /// Makes and ends the membership.
+    pub member: Addr<MemberActor>,
+    /// The running membership.
+    pub membership: Membership,
+    /// Containers and images.
+    pub runtime: Arc<dyn Runtime>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// This machine, but for its membership.
+    pub local: Local,
+}
+
+impl Service {
+    fn running(&self) -> Result<Arc<Running>, Failure> {
+        self.membership.load_full().ok_or_else(|| Refusal::NotInSwarm.into())
+    }
+}
+
+/// Reads the store off the serving thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let joined = tokio::task::spawn_blocking(work).await;
+    joined.unwrap_or_else(|e| Err(Failure::Internal(format!("a read did not finish: {e}"))))
+}
+
+fn machine(error: skein_runtime::error::Error) -> Failure {
+    use skein_runtime::error::Error;
+    let text = with_sources(&error);
+    match error {
+        Error::NoSuchImage(_) | Error::BadCommand { .. } | Error::HostileImage { .. } => {
+            Refusal::Invalid(text).into()
+        }
+        _ => Failure::Internal(text),
+    }
+}
+
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}
+
+impl Backend for Service {
+    fn state(&self) -> Result<Arc<State>, Failure> {
+        Ok(self.running()?.face.state())
+    }
+
+    fn at(&self, moment: Moment) -> BoxFuture<'_, Result<Arc<State>, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || {
+                let log = &running.face.log;
+                let position = history::resolve(log, moment, running.face.time.now())?;
+                history::state_at(log, position).map(Arc::new)
+            })
+            .await
+        })
+    }
+
+    fn submit(
+        &self,
+        caller: Caller,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Committed, Failure>> {
+        Box::pin(async move { self.running()?.face.submit(caller, None, command).await })
+    }
+
+    fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || history::read(&running.face.log, from, limit)).await
+        })
+    }
+
+    fn hash_at(&self, position: Position) -> BoxFuture<'_, Result<Option<Hash>, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || running.face.log.hash_at(position).map_err(history::broken)).await
+        })
+    }
+
+    fn head(&self) -> Result<watch::Receiver<Head>, Failure> {
+        Ok(self.running()?.face.published.head.subscribe())
+    }
+
+    fn why(&self, object: String, at: Option<Moment>) -> BoxFuture<'_, Result<Why, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || {
+                let (log, now) = (&running.face.log, running.face.time.now());
+                let upto = match at {
+                    Some(moment) => history::resolve(log, moment, now)?,
+                    None => running.face.state().position,
+                };
+                reasons::why(log, &object, upto)
+            })
+            .await
+        })
+    }
+
+    fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || {
+                let log = &running.face.log;
+                let report = log.verify(|_, _| {}).map_err(history::broken)?;
+                let mut found = Verification {
+                    records: report.records,
+                    entries: report.entries,
+                    head: report.h.to_string(),
+                    ok: report.bad.is_none(),
+                    first_bad: report.bad.map(|bad| BadRecord {
+                        position: bad.first,
+                        index: bad.index,
+                        reason: bad.what.to_string(),
+                    }),
+                    ..Verification::default()
+                };
+                if found.ok {
+                    let (checkpoints, diverged, redacted) = history::replay_all(log)?;
+                    found.checkpoints = checkpoints;
+                    found.redacted = redacted;
+                    if let Some(position) = diverged {
+                        found.ok = false;
+                        found.first_bad = Some(BadRecord {
+                            position,
+                            index: 0,
+                            reason: "replaying the log gives another state than this checkpoint says"
+                                .to_owned(),
+                        });
+                    }
+                }
+                Ok(found)
+            })
+            .await
+        })
+    }
+
+    fn redact(
+        &self,
+        caller: Caller,
+        position: Position,
+    ) -> BoxFuture<'_, Result<Committed, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            let face = &running.face;
+            let log = face.log.clone();
+            let found = blocking(move || history::detachable(&log, position)).await?;
+            let Some((true, commitment)) = found else {
+                return Err(Refusal::NothingToRedact(position).into());
+            };
+            let who = caller.clone();
+            let done = face.submit(caller, None, Command::Redact { position, commitment }).await?;
+            // Ordered; now erased here. Should the daemon end in between, the next start goes on.
+            face.log.redact(position).await.map_err(history::broken)?;
+            let confirm = Command::ConfirmRedaction { position, node: face.node };
+            let who = Caller { reason: None, request: None, ..who };
+            face.submit(who, Some(done.last), confirm).await
+        })
+    }
+
+    fn init_swarm(
+        &self,
+        caller: Caller,
+        init: InitSwarm,
+    ) -> BoxFuture<'_, Result<NodeId, Failure>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let ended = |_| Failure::Unavailable("the daemon is ending".to_owned());
+            self.member.send(Init { caller, init, reply }).await.map_err(ended)?;
+            answer.await.map_err(|_| Failure::Unknown)?
+        })
+    }
+
+    fn leave_swarm(&self, _: Caller, force: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            let ended = |_| Failure::Unavailable("the daemon is ending".to_owned());
+            self.member.send(Leave { force, reply }).await.map_err(ended)?;
+            answer.await.map_err(|_| Failure::Unknown)?
+        })
+    }
+
+    fn join_tokens(&self) -> Result<JoinTokens, Failure> {
+        Ok(self.running()?.tokens.clone())
+    }
+
+    fn local(&self) -> Local {
+        let running = self.membership.load_full();
+        let node = running.as_ref().map(|r| r.face.node);
+        let address = running.as_ref().and_then(|r| {
+            let state = r.face.state();
+            state.nodes.get(&r.face.node).map(|n| n.address)
+        });
+        Local { node, address, ..self.local.clone() }
+    }
+
+    fn wall(&self) -> Time {
+        self.clock.wall()
+    }
+
+    fn load_image(
+        &self,
+        _: Caller,
+        archive: Upload,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
+        Box::pin(async move {
+            let loaded = self.runtime.load(Box::pin(archive)).await.map_err(machine)?;
+            Ok(loaded.into_iter().map(|name| name.to_string()).collect())
+        })
+    }
+
+    fn images(&self) -> BoxFuture<'_, Result<Vec<ImageSummary>, Failure>> {
+        Box::pin(async move {
+            let images = self.runtime.images().await.map_err(machine)?;
+            Ok(images.into_iter().map(summary).collect())
+        })
+    }
+
+    fn exec(
+        &self,
+        caller: Caller,
+        request: ExecRequest,
+    ) -> BoxFuture<'_, Result<ExecSession, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            let ExecRequest { task, args, env, user, dir, stdin } = request;
+            let state = running.face.state();
+            let node = state.tasks.get(&task).and_then(|t| t.node);
+            if node.is_some_and(|id| id != running.face.node) {
+                let text = "the task runs on another node: run the command there".to_owned();
+                return Err(Refusal::Unsupported(text).into());
+            }
+            let program = args.first().cloned().unwrap_or_default();
+            running.face.submit(caller, None, Command::StartExec { task, program }).await?;
+            let spec = ExecSpec { args, env, user, dir, stdin };
+            let session = self.runtime.exec(task, spec).await.map_err(machine)?;
+            let skein_runtime::api::ExecSession { pid, stdin, stdout, stderr, exit } = session;
+            Ok(ExecSession {
+                stdin: stdin.map(|s| -> Box<dyn tokio::io::AsyncWrite + Send + Unpin> { Box::new(s) }),
+                stdout: Box::new(stdout),
+                stderr: Box::new(stderr),
+                pid,
+                exit: Box::pin(async move { exit.await.unwrap_or(255) }),
+            })
+        })
+    }
+}
+
+fn summary(image: skein_runtime::image::Image) -> ImageSummary {
+    let skein_runtime::image::Image { id, names, size, created, config, .. } = image;
+    ImageSummary {
+        id: id.to_string(),
+        names,
+        size,
+        created,
+        labels: config.labels.into_iter().collect(),
+    }
+}
