@@ -18,11 +18,11 @@ use skein_net::backend::{
     InitSwarm, JoinTokens, Local, Logged, Moment, Upload, Verification, Why,
 };
 use skein_runtime::api::{ExecSpec, Runtime};
+use skein_runtime::image::LoadedName;
 
 use crate::clock::Clock;
 use crate::history;
 use crate::member::{Init, Leave, MemberActor, Membership, Running};
-use crate::reasons;
 
 /// A machine and its membership, as the API sees them.
 pub struct Service {
@@ -56,10 +56,13 @@ fn machine(error: skein_runtime::error::Error) -> Failure {
     use skein_runtime::error::Error;
     let text = with_sources(&error);
     match error {
-        Error::NoSuchImage(_) | Error::BadCommand { .. } | Error::HostileImage { .. } => {
-            Refusal::Invalid(text).into()
-        }
-        _ => Failure::Internal(text),
+        Error::NoSuchImage(_)
+        | Error::NoSuchContainer(_)
+        | Error::BadCommand { .. }
+        | Error::BadSetting { .. }
+        | Error::Busy { .. }
+        | Error::HostileImage { .. } => Refusal::Invalid(text).into(),
+        Error::Container { .. } | Error::Io { .. } => Failure::Internal(text),
     }
 }
 
@@ -125,7 +128,7 @@ impl Backend for Service {
                     Some(moment) => history::resolve(log, moment, now)?,
                     None => running.face.state().position,
                 };
-                reasons::why(log, &object, upto)
+                running.reasons.why(log, &object, upto)
             })
             .await
         })
@@ -158,8 +161,9 @@ impl Backend for Service {
                         found.first_bad = Some(BadRecord {
                             position,
                             index: 0,
-                            reason: "replaying the log gives another state than this checkpoint says"
-                                .to_owned(),
+                            reason:
+                                "replaying the log gives another state than this checkpoint says"
+                                    .to_owned(),
                         });
                     }
                 }
@@ -239,7 +243,11 @@ impl Backend for Service {
     ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
         Box::pin(async move {
             let loaded = self.runtime.load(Box::pin(archive)).await.map_err(machine)?;
-            Ok(loaded.into_iter().map(|name| name.to_string()).collect())
+            let text = |name| match name {
+                LoadedName::Name(name) => name,
+                LoadedName::Id(id) => id.to_string(),
+            };
+            Ok(loaded.into_iter().map(text).collect())
         })
     }
 
@@ -270,7 +278,8 @@ impl Backend for Service {
             let session = self.runtime.exec(task, spec).await.map_err(machine)?;
             let skein_runtime::api::ExecSession { pid, stdin, stdout, stderr, exit } = session;
             Ok(ExecSession {
-                stdin: stdin.map(|s| -> Box<dyn tokio::io::AsyncWrite + Send + Unpin> { Box::new(s) }),
+                stdin: stdin
+                    .map(|s| -> Box<dyn tokio::io::AsyncWrite + Send + Unpin> { Box::new(s) }),
                 stdout: Box::new(stdout),
                 stderr: Box::new(stderr),
                 pid,
@@ -281,7 +290,9 @@ impl Backend for Service {
 }
 
 fn summary(image: skein_runtime::image::Image) -> ImageSummary {
-    let skein_runtime::image::Image { id, names, size, created, config, .. } = image;
+    let skein_runtime::image::Image { id, names, size, created, config, layers: _ } = image;
+    let nanos = i128::from(created.0);
+    let created = jiff::Timestamp::from_nanosecond(nanos).ok().map(|t| t.to_string());
     ImageSummary {
         id: id.to_string(),
         names,

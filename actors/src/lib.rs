@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod backend;
 pub mod clock;
 pub mod consensus;
 pub mod dispatch;
@@ -10,6 +11,7 @@ pub mod history;
 pub mod log;
 pub mod member;
 pub mod noun;
+pub mod reasons;
 pub mod spawner;
 pub mod swarm;
 pub mod vault;

@@ -22,6 +22,7 @@ use skein_net::backend::{Caller, Failure, InitSwarm, JoinTokens};
 use skein_store::{Disk, FileDisk};
 
 use crate::agent::{AgentActor, EndAll, Tools};
+use crate::reasons::Reasons;
 use crate::swarm::{Face, Seams, Swarm};
 use crate::vault::Vault;
 
@@ -32,6 +33,8 @@ const MAILBOX: usize = 16;
 pub struct Running {
     /// The swarm.
     pub face: Face,
+    /// Which records are about what, for "why".
+    pub reasons: Reasons,
     /// Join tokens, made once.
     pub tokens: JoinTokens,
 }
@@ -135,7 +138,11 @@ async fn begin(ground: &Ground, swarm: &Swarm, vault: &Vault) -> Result<Addr<Age
         worker: vault.token(Role::Worker).map_err(internal)?,
         manager: vault.token(Role::Manager).map_err(internal)?,
     };
-    ground.membership.store(Some(Arc::new(Running { face: swarm.face.clone(), tokens })));
+    ground.membership.store(Some(Arc::new(Running {
+        face: swarm.face.clone(),
+        reasons: Reasons::default(),
+        tokens,
+    })));
     Ok(agent)
 }
 

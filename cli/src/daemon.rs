@@ -67,7 +67,12 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         run_root: run_root.clone(),
         avoid: vec![Subnet::containing(std::net::Ipv4Addr::new(10, 0, 0, 0), 8)],
     })?;
-    let machine = Machine::open(Options::new(data_root.clone(), run_root, id.clone()))?;
+    let machine = Machine::open(Options {
+        data: data_root.clone(),
+        run: run_root,
+        root_id: id.clone(),
+        shim: PathBuf::from("/proc/self/exe"),
+    })?;
     let entropy = SystemEntropy;
     let [a, b, c, d, e, f, g, h, ..] = entropy.seed();
     let dns = DnsServer::new(Path::new(RESOLVERS), u64::from_le_bytes([a, b, c, d, e, f, g, h]))?;

@@ -16,7 +16,6 @@ mod parse;
 mod screen;
 mod service;
 mod session;
-mod shim;
 mod swarm;
 mod tail;
 mod verify;
@@ -50,7 +49,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
         Command::Daemon(daemon) => {
             crate::daemon::run(daemon.at(&arguments.host)).map_err(Failure::Daemon)
         }
-        Command::Shim(shim) => crate::shim::run(shim),
         command => {
             let session = Session::new(&arguments.host, screen);
             return ask(command, session);

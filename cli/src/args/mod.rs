@@ -56,8 +56,6 @@ pub(crate) enum Command {
     Tail(crate::tail::Tail),
     Why(crate::why::Why),
     Verify(crate::verify::Verify),
-    #[command(hide = true)]
-    Shim(crate::shim::Shim),
 }
 
 impl Command {
@@ -74,7 +72,7 @@ impl Command {
             Self::Tail(tail) => tail.run(session).await,
             Self::Why(why) => why.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
-            Self::Daemon(_) | Self::Shim(_) => unreachable!("run() starts these without a session"),
+            Self::Daemon(_) => unreachable!("run() starts it without a session"),
         }
     }
 }

@@ -159,12 +159,9 @@ fn one_of_three_records_is_redacted_and_everything_else_holds() {
     }
     assert_eq!(before.digest(), after.digest());
     assert_eq!((before.detached.len(), after.detached.len()), (3, 2));
-    let middle = at::<_, Broken>(
-        world.state,
-        first.next(),
-        [Ok((first, Batch::decode(&erased).unwrap()))],
-    )
-    .unwrap();
+    let middle =
+        at::<_, Broken>(world.state, first.next(), [Ok((first, Batch::decode(&erased).unwrap()))])
+            .unwrap();
     assert_eq!(middle.services.len(), 2);
 }
 
