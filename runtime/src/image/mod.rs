@@ -2,6 +2,8 @@
 
 pub(crate) mod archive;
 pub mod config;
+#[cfg(test)]
+mod corpus;
 pub mod digest;
 mod entry;
 pub mod reference;

@@ -17,7 +17,7 @@ use tokio::net::unix::pipe;
 use crate::api::{ExecSession, ExecSpec, Output};
 use crate::error::{Context as _, Error};
 use crate::shim::in_dir;
-use crate::shim::protocol::{Failure, LINE_MAX, Reply, Request, send_line};
+use crate::shim::protocol::{LINE_MAX, NOT_RUNNING, Reply, Request, send_line};
 
 /// An open connection to one shim.
 pub(super) struct Link {
@@ -108,13 +108,18 @@ impl Link {
             stdin = Some(ours);
         }
         let files: Vec<RawFd> = inside.iter().map(|file| file.as_raw_fd()).collect();
-        self.send(&Request::Exec(exec), &files).await?;
+        let sent = self.send(&Request::Exec(exec), &files).await;
         // Only the process holds these now, so its end is the end of its output.
         drop(inside);
-        let pid = match self.receive().await? {
+        let reply = match sent {
+            Err(Error::Io { source, .. }) if gone(&source) => None,
+            Err(error) => return Err(error),
+            Ok(()) => self.receive().await?,
+        };
+        let pid = match reply {
             Some(Reply::ExecStarted { pid }) => pid,
             Some(Reply::Failed(failure)) => return Err(failure.into_error(id)),
-            Some(_) | None => return Err(Failure::Busy("not running".to_owned()).into_error(id)),
+            Some(_) | None => return Err(Error::Busy { id, state: NOT_RUNNING }),
         };
         let input = |pipe: OwnedFd| nonblocking(pipe).and_then(pipe::Receiver::from_owned_fd);
         let output = |pipe: OwnedFd| nonblocking(pipe).and_then(pipe::Sender::from_owned_fd);

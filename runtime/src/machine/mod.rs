@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
+use base64::Engine as _;
 use bytes::Bytes;
 use futures::FutureExt as _;
 use skein_events::id::TaskId;
@@ -71,6 +72,8 @@ struct Inner {
     options: Options,
     images: Store,
     device_cgroup: bool,
+    /// The filter of system calls for shims, in base 64.
+    filter: String,
 }
 
 impl Machine {
@@ -92,7 +95,8 @@ impl Machine {
             rustix::fs::chmod(&dir, private).context(format!("close {}", dir.display()))?;
         }
         let device_cgroup = Path::new("/sys/fs/cgroup/devices/devices.list").exists();
-        Ok(Self(Arc::new(Inner { options, images, device_cgroup })))
+        let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
+        Ok(Self(Arc::new(Inner { options, images, device_cgroup, filter })))
     }
 
     /// The directory of one container, where its log lies too: see [`crate::log::files`].
@@ -169,6 +173,7 @@ impl Machine {
             library: self.library(),
             cgroup: self.cgroup(id),
             device_cgroup: self.0.device_cgroup,
+            filter: self.0.filter.clone(),
             container,
             process,
             dir,
@@ -234,11 +239,11 @@ impl Machine {
     }
 
     async fn wait_for_end(self, id: TaskId) -> Result<Exit, Error> {
-        if let Some(mut link) = self.link(id).await? {
-            link.send(&Request::Wait, &[]).await?;
-            if let Some(Reply::Ended(exit)) = link.receive().await? {
-                return Ok(exit);
-            }
+        // A shim that goes while we ask has left its word.
+        if let Some(mut link) = self.link(id).await?
+            && let Some(Reply::Ended(exit)) = link.ask(&Request::Wait).await?
+        {
+            return Ok(exit);
         }
         self.left_word(id)
     }

@@ -5,15 +5,15 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use libcontainer::container::Container as OciContainer;
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::oci_spec::runtime::LinuxSeccomp;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::pipe::{PipeFlags, pipe_with};
 use skein_events::id::TaskId;
 
-use super::launch::Launch;
+use super::launch::{Filter, Launch};
 use super::protocol::{NOT_RUNNING, Order, STARTED};
 use crate::api::ExecSpec;
 use crate::error::{Context as _, Error};
@@ -36,6 +36,7 @@ pub(super) struct Made {
     rootfs: PathBuf,
     process: Process,
     device_cgroup: bool,
+    filter: Filter,
     /// Closes when the program is executed; taken by `start`.
     report: Option<OwnedFd>,
     pub(super) pid: u32,
@@ -46,7 +47,22 @@ pub(super) struct Made {
 
 impl Made {
     pub(super) fn create(order: &Order) -> Result<Self, Error> {
-        let Order { container, process, layers, dir, library, cgroup, device_cgroup, .. } = order;
+        let Order {
+            container,
+            process,
+            layers,
+            dir,
+            sockets: _, // the server's
+            library,
+            cgroup,
+            device_cgroup,
+            filter,
+        } = order;
+        let filter = base64::engine::general_purpose::STANDARD
+            .decode(filter)
+            .map_err(io::Error::other)
+            .and_then(|bytes| Filter::from_bytes(&bytes))
+            .context("read the system call filter")?;
         let rootfs = dir.join("rootfs");
         overlay::mount(&Overlay {
             layers,
@@ -71,7 +87,7 @@ impl Made {
         let (stdout, stdout_inside) = output(&who)?;
         let (stderr, stderr_inside) = output(&who)?;
         let (report, report_inside) = pipe()?;
-        let launch = Launch { report: report_inside.as_raw_fd(), filter: None };
+        let launch = Launch { report: report_inside.as_raw_fd(), filter: filter.clone() };
         oom_score(CONTAINER_OOM_SCORE);
         let built = ContainerBuilder::new(container.id.to_string(), SyscallType::default())
             .with_root_path(library.clone())
@@ -102,6 +118,7 @@ impl Made {
             rootfs,
             process: process.clone(),
             device_cgroup: *device_cgroup,
+            filter,
             report: Some(report),
             pid,
             stdout,
@@ -154,10 +171,8 @@ impl Made {
         let json = spec::process_json(&process, &who, self.device_cgroup).to_string();
         fs::write(&description, json).context("write the process's description")?;
 
-        let filter: LinuxSeccomp = serde_json::from_value(spec::seccomp_profile())
-            .expect("a test reads the profile as this type");
         let (report, report_inside) = pipe()?;
-        let launch = Launch { report: report_inside.as_raw_fd(), filter: Some(filter) };
+        let launch = Launch { report: report_inside.as_raw_fd(), filter: self.filter.clone() };
         oom_score(CONTAINER_OOM_SCORE);
         let built = ContainerBuilder::new(self.id.to_string(), SyscallType::default())
             .with_root_path(self.library_root.clone())

@@ -1,6 +1,6 @@
 //! The last steps inside the container before the user's program: find it, filter, become it.
-//! In place of the library's own, which says less about what failed, filters no further processes, and leaves
-//! Rust's ignored SIGPIPE and the shim's blocked signals to the program.
+//! In place of the library's own, which says less about what failed, and leaves Rust's ignored SIGPIPE and the shim's
+//! blocked signals to the program; and its filter, see `spec::seccomp`.
 
 use std::collections::HashMap;
 use std::ffi::{CString, NulError};
@@ -11,20 +11,52 @@ use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use libcontainer::oci_spec::runtime::{LinuxSeccomp, Spec};
+use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
 use rustix::process::Signal as DeathSignal;
 
+/// A compiled filter: the kernel's own words.
+#[derive(Clone)]
+pub(super) struct Filter(Vec<libc::sock_filter>);
+
+impl Filter {
+    /// Takes the bytes that libseccomp exports.
+    pub(super) fn from_bytes(bytes: &[u8]) -> io::Result<Self> {
+        let words = bytes.chunks_exact(8);
+        if bytes.is_empty() || !words.remainder().is_empty() {
+            return Err(io::Error::other("a filter of wrong length"));
+        }
+        let word = |b: &[u8]| libc::sock_filter {
+            code: u16::from_ne_bytes([b[0], b[1]]),
+            jt: b[2],
+            jf: b[3],
+            k: u32::from_ne_bytes([b[4], b[5], b[6], b[7]]),
+        };
+        Ok(Self(words.map(word).collect()))
+    }
+
+    /// Applies it to this process for good; `no_new_privs` is set, so it needs no capability.
+    fn apply(&self) -> io::Result<()> {
+        let len = u16::try_from(self.0.len()).map_err(io::Error::other)?;
+        let program = libc::sock_fprog { len, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the program points to `len` words that live beyond the call; the kernel copies and only reads them.
+        let done = unsafe {
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
 /// What runs inside. It crosses a clone of the process as it is, so it holds plain values only.
 #[derive(Clone)]
 pub(super) struct Launch {
     /// A pipe that closes when the program is executed, or first tells why it cannot be.
     pub(super) report: RawFd,
-    /// The filter of a further process; the first one's is set by the library.
-    pub(super) filter: Option<LinuxSeccomp>,
+    /// The filter of system calls, compiled.
+    pub(super) filter: Filter,
 }
 
 impl Launch {
@@ -78,9 +110,7 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     if let Err(error) = settle() {
         return failed(error);
     }
-    if let Some(filter) = &launch.filter
-        && let Err(error) = libcontainer::seccomp::initialize_seccomp(filter)
-    {
+    if let Err(error) = launch.filter.apply() {
         return format!("filter system calls: {error}");
     }
     match nix::unistd::execve(&program, &args, &env) {

@@ -29,6 +29,8 @@ pub(crate) struct Order {
     pub(crate) library: PathBuf,
     pub(crate) cgroup: String,
     pub(crate) device_cgroup: bool,
+    /// The filter of system calls, in base 64.
+    pub(crate) filter: String,
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]

@@ -1,7 +1,7 @@
 //! From what the user asked for and what the image says to an OCI configuration.
 //! Pure: paths and ids come in, a JSON document goes out. The defaults are Docker's, and stricter where said.
 
-mod seccomp;
+pub(crate) mod seccomp;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -196,7 +196,7 @@ pub(crate) fn process_json(process: &Process, who: &Who, device_cgroup: bool) ->
     })
 }
 
-/// The whole OCI configuration.
+/// The whole OCI configuration; the filter of system calls is not in it: see [`seccomp`].
 pub(crate) fn oci(
     container: &Container,
     process: &Process,
@@ -242,14 +242,8 @@ pub(crate) fn oci(
             ],
             "maskedPaths": MASKED,
             "readonlyPaths": READONLY,
-            "seccomp": seccomp::profile(),
         },
     })
-}
-
-/// The filter alone, for further processes: the library does not pass it on to them.
-pub(crate) fn seccomp_profile() -> Value {
-    seccomp::profile()
 }
 
 fn resources(limits: &Limits) -> Value {

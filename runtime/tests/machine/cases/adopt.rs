@@ -68,9 +68,7 @@ pub(crate) fn lost() {
     let rig = Rig::new();
     let container = rig.container("while :; do sleep 0.05; done");
     let pid = rig.start(&container);
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim();
-    let shim = rustix::process::Pid::from_raw(parent.parse().unwrap()).unwrap();
+    let shim = rustix::process::Pid::from_raw(parent(pid)).unwrap();
     rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
     // Nobody could tell how it ends any more, so it ends.
     let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -80,4 +78,11 @@ pub(crate) fn lost() {
     assert_eq!(found[0].state, Condition::Lost);
     rig.run(rig.machine.remove(container.id)).unwrap();
     assert_eq!(rig.remains(), [""; 0]);
+}
+
+/// The parent of a process: of a container's, its shim.
+pub(crate) fn parent(pid: u32) -> i32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    line.trim().parse().unwrap()
 }

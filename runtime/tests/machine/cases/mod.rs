@@ -1,13 +1,14 @@
 //! The claims, each a function; a failed one panics.
 
 pub(crate) mod adopt;
+mod cost;
 mod exec;
 mod isolate;
 mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 14] = [
+pub(crate) const ALL: [Case; 15] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -22,4 +23,5 @@ pub(crate) const ALL: [Case; 14] = [
     ("the_inside_looks_as_docker_makes_it", isolate::inside),
     ("a_hostile_root_file_system_is_refused", isolate::hostile_root),
     ("a_fork_bomb_meets_its_limit", isolate::pids),
+    ("a_container_starts_soon_and_its_shim_is_small", cost::time_and_memory),
 ];
