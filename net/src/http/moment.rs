@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
+use skein_events::record::Position;
 use skein_events::state::State;
 use skein_events::time::{Span, Time};
 
@@ -38,6 +39,29 @@ impl FromRequestParts<App> for MaybeMoment {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         text(&parts.headers, HEADER)?.map(|m| parse(&m)).transpose().map(Self)
+    }
+}
+
+/// A read of what has no history: asked of the past, it is refused instead of answered wrongly.
+pub(crate) struct Present;
+
+impl FromRequestParts<App> for Present {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        if parts.headers.contains_key(HEADER) {
+            return Err(ApiError::invalid(
+                "this is not part of the history and cannot be asked of the past: leave out --at",
+            ));
+        }
+        Ok(Self)
+    }
+}
+
+/// The position a text means: itself, or the last one of a moment.
+pub(crate) async fn position(app: &App, text: &str) -> Result<Position, ApiError> {
+    match parse(text)? {
+        Moment::Position(position) => Ok(position),
+        moment @ (Moment::Ago(_) | Moment::Wall(_)) => Ok(app.backend.at(moment).await?.position),
     }
 }
 
@@ -91,7 +115,6 @@ pub(crate) fn rfc3339(time: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_events::record::Position;
 
     #[test]
     fn moments_are_positions_spans_or_wall_times() {

@@ -13,10 +13,11 @@ use skein_events::id::NodeId;
 use skein_events::refusal::Refusal;
 use skein_events::state;
 use skein_events::task::{Task, TaskState};
+use skein_events::time::{Span, Time};
 use skein_events::view::summary;
 
 use crate::http::error::ApiError;
-use crate::http::filters::{ListQuery, truthy};
+use crate::http::filters::{Filters, ListQuery, truthy};
 use crate::http::moment::{At, rfc3339};
 use crate::http::{App, Path, Query, json};
 
@@ -33,22 +34,43 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let known = ["id", "label", "name", "status", "network", "ancestor"];
     let filters = query.filters(&known)?;
-    let all = truthy(query.all.as_deref());
+    let all = truthy(query.all.as_deref()) || !filters.get("status").is_empty();
+    let now = app.backend.wall();
     let Some(node) = app.backend.local().node else {
         return Ok(json(StatusCode::OK, &[(); 0]));
     };
     let containers: Vec<models::ContainerSummary> = state
         .tasks_on(node)
-        .filter(|t| all || t.status.state == TaskState::Running)
+        .filter(|t| all || is_running(t))
         .filter_map(|t| Some((t, t.status.container.as_deref()?)))
         .filter(|(t, id)| {
             filters.id(id)
-                && filters.prefix("name", &full_name(&state, t))
+                && named(&filters, &full_name(&state, t))
+                && filters.exact("status", if is_running(t) { "running" } else { "exited" })
+                && on_network(&filters, &state, t)
+                && filters.exact("ancestor", &state.version_of(t).task.container.image)
                 && filters.labels(&labels(&state, t))
         })
-        .map(|(t, id)| summary_model(&state, t, id))
+        .map(|(t, id)| summary_model(&state, t, id, now))
         .collect();
     Ok(json(StatusCode::OK, &containers))
+}
+
+fn is_running(task: &Task) -> bool {
+    task.status.state == TaskState::Running
+}
+
+/// Docker looks for a container's name anywhere in it.
+fn named(filters: &Filters, name: &str) -> bool {
+    let wanted = filters.get("name");
+    wanted.is_empty() || wanted.iter().any(|w| name.contains(w.trim_start_matches(['^', '/'])))
+}
+
+fn on_network(filters: &Filters, state: &state::State, task: &Task) -> bool {
+    let wanted = filters.get("network");
+    let meant = |w: &String| summary::network(state, w).ok();
+    let on = |id| task.legs.iter().any(|leg| leg.network == id);
+    wanted.is_empty() || wanted.iter().filter_map(meant).any(on)
 }
 
 async fn inspect(
@@ -144,9 +166,14 @@ fn networks(state: &state::State, task: &Task) -> Vec<(String, models::EndpointS
     task.legs.iter().filter_map(endpoint).collect()
 }
 
-fn summary_model(state: &state::State, task: &Task, id: &str) -> models::ContainerSummary {
+fn summary_model(
+    state: &state::State,
+    task: &Task,
+    id: &str,
+    now: Time,
+) -> models::ContainerSummary {
     let container = &state.version_of(task).task.container;
-    let running = task.status.state == TaskState::Running;
+    let running = is_running(task);
     let words: Vec<&str> =
         container.command.iter().chain(&container.args).map(String::as_str).collect();
     models::ContainerSummary {
@@ -164,7 +191,7 @@ fn summary_model(state: &state::State, task: &Task, id: &str) -> models::Contain
             models::ContainerSummaryStateEnum::EXITED
         }),
         status: Some(if running {
-            format!("Up {}", state.at.since(task.status_at))
+            format!("Up {}", seconds(now.since(task.status_at)))
         } else {
             format!("Exited ({})", task.status.exit_code.unwrap_or(0))
         }),
@@ -180,10 +207,15 @@ fn summary_model(state: &state::State, task: &Task, id: &str) -> models::Contain
     }
 }
 
+/// A span without the fractions nobody reads in a table.
+fn seconds(span: Span) -> Span {
+    Span::seconds(span.0 / 1_000_000_000)
+}
+
 fn details(state: &state::State, task: &Task) -> models::ContainerInspectResponse {
     let container = &state.version_of(task).task.container;
     let env = super::service::environment_of(state, task.service, task.version);
-    let running = task.status.state == TaskState::Running;
+    let running = is_running(task);
     let mut words = container.command.iter().chain(&container.args).cloned();
     let nothing = "0001-01-01T00:00:00Z".to_owned();
     models::ContainerInspectResponse {

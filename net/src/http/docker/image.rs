@@ -17,7 +17,8 @@ use crate::backend::ImageSummary;
 use crate::http::body::BODY_TIMEOUT;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::filters::ListQuery;
+use crate::http::filters::{ListQuery, truthy};
+use crate::http::moment::Present;
 use crate::http::{App, Path, Query, json};
 
 use super::{map, signed};
@@ -32,16 +33,23 @@ pub(crate) fn routes() -> Router<App> {
 
 async fn list(
     State(app): State<App>,
+    _: Present,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
-    let filters = query.filters(&["before", "dangling", "label", "reference", "since", "until"])?;
+    let filters = query.filters(&["dangling", "label", "reference"])?;
     let images = app.backend.images().await?;
     let images: Vec<models::ImageSummary> = images
         .iter()
         .filter(|image| {
             let wanted = filters.get("reference");
             let named = |w: &String| image.names.iter().any(|n| refers(w, n));
-            (wanted.is_empty() || wanted.iter().any(named)) && filters.labels(&image.labels)
+            (wanted.is_empty() || wanted.iter().any(named))
+                && (filters.get("dangling").is_empty()
+                    || filters
+                        .get("dangling")
+                        .iter()
+                        .any(|d| truthy(Some(d)) == image.names.is_empty()))
+                && filters.labels(&image.labels)
         })
         .map(model)
         .collect();

@@ -12,15 +12,17 @@ use bollard_stubs::models;
 
 use skein_events::command::{Command, NewNetwork};
 use skein_events::event::Event;
+use skein_events::id::ServiceId;
 use skein_events::network::{Network, NetworkSpec};
 use skein_events::refusal::Refusal;
+use skein_events::state;
 use skein_events::unit::Subnet;
 use skein_events::view::summary;
 
 use crate::http::body::Json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::filters::ListQuery;
+use crate::http::filters::{ListQuery, truthy};
 use crate::http::moment::{At, rfc3339};
 use crate::http::{App, Path, Query, committed, json};
 
@@ -46,10 +48,21 @@ async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response,
                 && filters.exact("scope", "swarm")
                 && filters.exact("type", "custom")
                 && filters.labels(&n.spec.labels)
+                && (filters.get("dangling").is_empty()
+                    || filters
+                        .get("dangling")
+                        .iter()
+                        .any(|d| truthy(Some(d)) != is_used(&state, n)))
         })
         .map(|n| model(n))
         .collect();
     Ok(json(StatusCode::OK, &networks))
+}
+
+/// Whether a service joins it.
+fn is_used(state: &state::State, network: &Network) -> bool {
+    let first = (network.id, ServiceId::from_random([0; 16]));
+    state.index.network_services.range(first..).next().is_some_and(|(n, _)| *n == network.id)
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -78,9 +91,8 @@ async fn create(
 ) -> Result<Response, ApiError> {
     let new = requested(request)?;
     let done = app.backend.submit(caller, Command::CreateNetwork(new)).await?;
-    let id = done.batch.entries.iter().find_map(|entry| match &entry.event {
-        Event::NetworkCreated(created) => Some(created.id),
-        _ => None,
+    let id = done.batch.entries.iter().find_map(|entry| {
+        if let Event::NetworkCreated(created) = &entry.event { Some(created.id) } else { None }
     });
     let id = id.ok_or_else(super::other_request)?;
     let body = models::NetworkCreateResponse { id: id.to_string(), warning: String::new() };

@@ -92,9 +92,8 @@ async fn create(
     let Requested { spec, env } = spec::requested(&state, request)?;
     drop(state);
     let done = app.backend.submit(caller, Command::CreateService { spec, env }).await?;
-    let id = done.batch.entries.iter().find_map(|entry| match &entry.event {
-        Event::ServiceCreated(created) => Some(created.id),
-        _ => None,
+    let id = done.batch.entries.iter().find_map(|entry| {
+        if let Event::ServiceCreated(created) = &entry.event { Some(created.id) } else { None }
     });
     let id = id.ok_or_else(super::other_request)?;
     let body = models::ServiceCreateResponse { id: Some(id.to_string()), warnings: None };

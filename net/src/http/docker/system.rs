@@ -53,13 +53,22 @@ pub(super) fn architecture() -> &'static str {
 async fn version(State(app): State<App>) -> Response {
     let details =
         [("ApiVersion", API_VERSION), ("MinAPIVersion", API_VERSION_MIN), ("Os", "linux")];
-    let details = details.map(|(k, v)| (k.to_owned(), v.to_owned()));
+    let kernel = app.backend.local().kernel;
+    let more = [
+        ("Arch", architecture()),
+        ("Experimental", "false"),
+        ("KernelVersion", &kernel),
+        ("GitCommit", ""),
+        ("GoVersion", ""),
+        ("BuildTime", ""),
+    ];
+    let details = details.iter().chain(&more).map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
     let version = models::SystemVersion {
         platform: Some(models::SystemVersionPlatform { name: "Skein".to_owned() }),
         components: Some(vec![models::SystemVersionComponents {
             name: "Engine".to_owned(),
             version: VERSION.to_owned(),
-            details: Some(details.into_iter().collect()),
+            details: Some(details.collect()),
         }]),
         version: Some(VERSION.to_owned()),
         api_version: Some(API_VERSION.to_owned()),
@@ -68,7 +77,7 @@ async fn version(State(app): State<App>) -> Response {
         go_version: Some(String::new()),
         os: Some("linux".to_owned()),
         arch: Some(architecture().to_owned()),
-        kernel_version: Some(app.backend.local().kernel),
+        kernel_version: Some(kernel.clone()),
         experimental: Some(false),
         build_time: Some(String::new()),
     };

@@ -27,23 +27,19 @@ impl Names {
         if self.0.len() >= LEARNED_MAX {
             return;
         }
-        match event {
-            Event::ServiceCreated(e) => {
-                self.0.insert(ObjectId::Service(e.id), e.spec.name.to_string());
-            }
-            Event::NetworkCreated(e) => {
-                self.0.insert(ObjectId::Network(e.id), e.spec.name.to_string());
-            }
-            Event::NodeJoined(e) => {
-                self.0.insert(ObjectId::Node(e.id), e.description.hostname.clone());
-            }
-            Event::TaskCreated(e) => {
-                if let Some(service) = self.0.get(&ObjectId::Service(e.service)) {
-                    self.0.insert(ObjectId::Task(e.id), format!("{service}.{}", e.slot));
-                }
-            }
-            _ => {}
-        }
+        let named = if let Event::ServiceCreated(e) = event {
+            Some((ObjectId::Service(e.id), e.spec.name.to_string()))
+        } else if let Event::NetworkCreated(e) = event {
+            Some((ObjectId::Network(e.id), e.spec.name.to_string()))
+        } else if let Event::NodeJoined(e) = event {
+            Some((ObjectId::Node(e.id), e.description.hostname.clone()))
+        } else if let Event::TaskCreated(e) = event {
+            let service = self.0.get(&ObjectId::Service(e.service));
+            service.map(|service| (ObjectId::Task(e.id), format!("{service}.{}", e.slot)))
+        } else {
+            None
+        };
+        self.0.extend(named);
     }
 
     /// What people call an object.

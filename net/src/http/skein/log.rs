@@ -16,8 +16,9 @@ use skein_events::refusal::Refusal;
 use skein_events::state;
 use skein_events::view::summary;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, Failure, Moment};
 use crate::http::error::ApiError;
+use crate::http::moment::{self, MaybeMoment};
 use crate::http::{App, Query};
 
 use super::event::{LogLine, Names, line, subject};
@@ -37,17 +38,36 @@ pub(super) struct LogQuery {
 
 pub(super) async fn log(
     State(app): State<App>,
+    MaybeMoment(moment): MaybeMoment,
     Query(query): Query<LogQuery>,
 ) -> Result<Response, ApiError> {
     let state = app.backend.state()?;
+    let head = match moment {
+        None => app.backend.head()?.borrow().position,
+        Some(Moment::Position(position)) => position.min(state.position),
+        Some(moment) => app.backend.at(moment).await?.position,
+    };
     let objects = match query.object.as_deref().filter(|o| !o.is_empty()) {
         None => None,
         Some(text) => Some(objects(&*app.backend, &state, text).await?),
     };
-    let head = app.backend.head()?.borrow().position;
+    let from = match query.from.as_deref().filter(|f| !f.is_empty()) {
+        None => Position(1),
+        Some(text) => match moment::parse(text)? {
+            Moment::Position(position) => position.max(Position(1)),
+            // What happened since then begins after what had happened by then.
+            moment @ (Moment::Ago(_) | Moment::Wall(_)) => {
+                app.backend.at(moment).await?.position.next()
+            }
+        },
+    };
+    let to = match query.to.as_deref().filter(|t| !t.is_empty()) {
+        None => head,
+        Some(text) => moment::position(&app, text).await?.min(head),
+    };
     let reading = Reading {
-        from: position(query.from.as_deref())?.unwrap_or(Position(1)).max(Position(1)),
-        to: position(query.to.as_deref())?.unwrap_or(head).min(head),
+        from,
+        to,
         left: number(query.limit.as_deref())?.unwrap_or(u64::MAX),
         objects,
         names: Names::default(),
@@ -67,15 +87,9 @@ pub(super) async fn log(
 #[error("the log could not be read to its end")]
 pub(super) enum ApiFault {
     /// The backend failed.
-    Backend(#[from] crate::backend::Failure),
+    Backend(#[from] Failure),
     /// A record could not be written as JSON.
     Json(#[from] serde_json::Error),
-}
-
-fn position(text: Option<&str>) -> Result<Option<Position>, ApiError> {
-    let text = text.filter(|t| !t.is_empty());
-    text.map(|t| t.parse().map_err(|_| ApiError::invalid("a position is written @8123")))
-        .transpose()
 }
 
 fn number(text: Option<&str>) -> Result<Option<u64>, ApiError> {
@@ -105,6 +119,7 @@ impl Reading {
             if batches.is_empty() {
                 return Ok(None);
             }
+            let before = self.from;
             for logged in &batches {
                 for record in logged.batch.records(logged.first) {
                     if record.position < self.from || record.position > self.to {
@@ -127,9 +142,18 @@ impl Reading {
                     self.from = self.to.next();
                 }
             }
+            advanced(before, self.from)?;
         }
         Ok(Some(lines.into()))
     }
+}
+
+/// Reading on from where it was begun before would never end.
+fn advanced(before: Position, after: Position) -> Result<(), Failure> {
+    if after > before {
+        return Ok(());
+    }
+    Err(Failure::Internal(format!("the log gave nothing from {before} on")))
 }
 
 /// The objects a text means: one that is there, or all that were called so.
@@ -166,6 +190,7 @@ async fn gone(backend: &dyn Backend, text: &str) -> Result<BTreeSet<ObjectId>, A
         if batches.is_empty() {
             return Ok(found);
         }
+        let before = from;
         for logged in &batches {
             for record in logged.batch.records(logged.first) {
                 from = from.max(record.position.next());
@@ -189,5 +214,6 @@ async fn gone(backend: &dyn Backend, text: &str) -> Result<BTreeSet<ObjectId>, A
                 }
             }
         }
+        advanced(before, from)?;
     }
 }

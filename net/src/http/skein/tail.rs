@@ -16,7 +16,7 @@ use skein_events::record::Position;
 use crate::backend::{Backend, Failure, Head};
 use crate::http::error::ApiError;
 use crate::http::filters::truthy;
-use crate::http::moment::span;
+use crate::http::moment::{Present, span};
 use crate::http::{App, Query};
 
 use super::event::{CloudEvent, Cursor, Names, line};
@@ -36,6 +36,7 @@ pub(super) struct TailQuery {
 
 pub(super) async fn tail(
     State(app): State<App>,
+    _: Present,
     Query(query): Query<TailQuery>,
 ) -> Result<Response, ApiError> {
     let state = app.backend.state()?;

@@ -5,8 +5,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use crate::http::error::ApiError;
+use crate::http::moment::Present;
 use crate::http::{App, json};
 
-pub(super) async fn verify(State(app): State<App>) -> Result<Response, ApiError> {
+pub(super) async fn verify(State(app): State<App>, _: Present) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &app.backend.verify().await?))
 }

@@ -2,4 +2,7 @@
 
 mod client;
 mod docker;
+mod exec;
 mod fake;
+mod hostile;
+mod skein;
