@@ -72,10 +72,7 @@ impl FromStr for Position {
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
-    serde::Serialize,
-    serde::Deserialize,
 )]
-#[serde(transparent)]
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
@@ -83,6 +80,38 @@ impl Hash {
     pub fn h8(self) -> String {
         let [a, b, c, d, ..] = self.0;
         format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+    }
+}
+/// Text that is no hash.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a hash is 64 hex digits")]
+pub struct InvalidHash;
+
+impl FromStr for Hash {
+    type Err = InvalidHash;
+    fn from_str(text: &str) -> Result<Self, InvalidHash> {
+        let mut out = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(InvalidHash);
+        }
+        for (byte, at) in out.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| InvalidHash)?;
+        }
+        Ok(Self(out))
+    }
+}
+impl serde::Serialize for Hash {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+    }
+}
+impl<'de> serde::Deserialize<'de> for Hash {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            <[u8; 32]>::deserialize(from).map(Self)
+        }
     }
 }
 impl fmt::Display for Hash {

@@ -76,10 +76,7 @@ pub struct Vni(pub u32);
     rkyv::Archive,
     rkyv::Serialize,
     rkyv::Deserialize,
-    serde::Serialize,
-    serde::Deserialize,
 )]
-#[serde(transparent)]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
@@ -94,6 +91,38 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+/// Text that is no Ethernet address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an Ethernet address is six pairs of hex digits such as 02:42:0a:00:00:05")]
+pub struct InvalidMac;
+
+impl FromStr for Mac {
+    type Err = InvalidMac;
+    fn from_str(text: &str) -> Result<Self, InvalidMac> {
+        let byte = |pair: &str| match pair.as_bytes() {
+            [a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => {
+                u8::from_str_radix(pair, 16).map_err(|_| InvalidMac)
+            }
+            _ => Err(InvalidMac),
+        };
+        let bytes: Vec<u8> = text.split(':').map(byte).collect::<Result<_, _>>()?;
+        bytes.try_into().map(Self).map_err(|_| InvalidMac)
+    }
+}
+impl serde::Serialize for Mac {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { self.0.serialize(to) }
+    }
+}
+impl<'de> serde::Deserialize<'de> for Mac {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+        } else {
+            <[u8; 6]>::deserialize(from).map(Self)
+        }
     }
 }
 impl fmt::Debug for Mac {

@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "in helpers of tests too, a failed unwrap fails the test")]
 
+mod decide;
+mod golden;
 mod story;
+mod walk;
 mod world;

@@ -1,0 +1,121 @@
+//! Decisions about networks.
+
+use std::net::Ipv4Addr;
+
+use skein_events::command::Command;
+use skein_events::event::Event;
+use skein_events::id::NetworkId;
+use skein_events::refusal::Refusal;
+
+use super::{given, given_nothing};
+use crate::world::{World, create_cluster, network, service};
+
+fn create(change: impl FnOnce(&mut skein_events::command::NewNetwork)) -> Command {
+    let mut new = network("demo");
+    change(&mut new);
+    Command::CreateNetwork(new)
+}
+
+#[test]
+fn a_network_gets_a_block_a_gateway_and_an_identifier() {
+    let events = given(|w| w.network("first")).when(create(|_| ())).then(&["network.created"]);
+    let Event::NetworkCreated(made) = &events[0] else { panic!("checked above") };
+    assert_eq!(made.subnet.to_string(), "10.0.2.0/24");
+    assert_eq!(made.gateway, Ipv4Addr::new(10, 0, 2, 1));
+    assert_eq!(made.vni.0, 4098);
+}
+
+#[test]
+fn a_networks_name_has_one_holder_in_any_case() {
+    let again = given(|w| w.network("Demo")).when(create(|_| ()));
+    again.refused(Refusal::NetworkExists { name: "demo".to_owned() });
+}
+
+#[test]
+fn what_a_network_cannot_be_is_refused() {
+    let refused = |command, code, text| given_nothing().when(command).refused_as(code, text);
+    let label = |k: &str, v: String| vec![(k.to_owned(), v)];
+    refused(
+        create(|n| n.spec.labels = label("", "x".to_owned())),
+        "invalid",
+        "a label needs a key",
+    );
+    refused(
+        create(|n| n.spec.labels = label("k", "x".repeat(300_000))),
+        "too_large",
+        "the network's labels is over the limit of 262144",
+    );
+    refused(
+        create(|n| n.spec.options = label("mtu", "1400".to_owned())),
+        "unsupported",
+        "network option \"mtu\" is not supported: create the network without -o",
+    );
+    refused(
+        create(|n| n.subnet = Some("10.0.0.0/7".parse().unwrap())),
+        "subnet",
+        "subnet 10.0.0.0/7 must have a prefix between 8 and 29",
+    );
+    refused(
+        create(|n| n.subnet = Some("10.9.0.0/30".parse().unwrap())),
+        "subnet",
+        "subnet 10.9.0.0/30 must have a prefix between 8 and 29",
+    );
+    for gateway in [[10, 9, 0, 0], [10, 9, 0, 255], [10, 9, 1, 1]] {
+        let bad = create(|n| {
+            n.subnet = Some("10.9.0.0/24".parse().unwrap());
+            n.gateway = Some(gateway.into());
+        });
+        refused(bad, "subnet", "the gateway is not an address for hosts in subnet 10.9.0.0/24");
+    }
+    let overlapping = create(|n| n.subnet = Some("10.0.0.0/16".parse().unwrap()));
+    given(|w| w.network("first"))
+        .when(overlapping)
+        .refused_as("subnet", "subnet 10.0.0.0/16 overlaps with 10.0.1.0/24 of network first");
+}
+
+#[test]
+fn a_used_up_pool_is_said() {
+    let mut small = create_cluster();
+    if let Command::CreateCluster { spec, .. } = &mut small {
+        spec.pool = "10.0.0.0/23".parse().unwrap();
+    }
+    let mut world = World::default();
+    world.user(small);
+    world.network("first");
+    world.when(create(|_| ())).refused_as(
+        "subnet",
+        "could not find an available subnet in the default address pool: give one with --subnet",
+    );
+}
+
+#[test]
+fn a_network_is_removed_when_nobody_is_on_it() {
+    let id = NetworkId::from_random([77; 16]);
+    let refusal = Refusal::NotFound { noun: "network", name: id.to_string() };
+    given_nothing().when(Command::RemoveNetwork(id)).refused(refusal);
+
+    let mut world = given_nothing();
+    let net = world.network("demo");
+    let web = world.service(service("web", 1, &[net]));
+    let remove = Command::RemoveNetwork(net);
+    let in_use = |by: String| Refusal::InUse { what: "network demo".to_owned(), by };
+    world.clone().when(remove.clone()).refused(in_use("service web".to_owned()));
+
+    // Its task has no address yet, but may still get one.
+    assert!(world.round());
+    world.user(Command::RemoveService(web));
+    let task = world.state.tasks.keys().next().copied().unwrap();
+    world.clone().when(remove.clone()).refused(in_use(format!("task {task}")));
+
+    // Its task has an address and was not yet told to end.
+    let mut world = given_nothing();
+    let net = world.network("demo");
+    let web = world.service(service("web", 1, &[net]));
+    world.run();
+    world.user(Command::RemoveService(web));
+    let task = world.state.tasks.keys().next().copied().unwrap();
+    let remove = Command::RemoveNetwork(net);
+    world.clone().when(remove.clone()).refused(in_use(format!("task {task}")));
+    world.run();
+    world.when(remove).then(&["network.removed"]);
+}

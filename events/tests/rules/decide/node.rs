@@ -1,0 +1,93 @@
+//! Decisions about nodes.
+
+use skein_events::command::Command;
+use skein_events::id::NodeId;
+use skein_events::node::NodeState;
+use skein_events::record::Position;
+use skein_events::refusal::Refusal;
+use skein_events::time::Span;
+
+use super::{given, given_nothing};
+use crate::world::{World, machine, node_id};
+
+fn state(n: u8, state: NodeState) -> Command {
+    Command::SetNodeState { id: node_id(n), state, message: String::new() }
+}
+fn unheard(world: &mut World) {
+    world.user(state(2, NodeState::Unknown));
+}
+fn down(world: &mut World) {
+    unheard(world);
+    world.now = world.now.after(Span::seconds(15));
+    world.user(state(2, NodeState::Down));
+}
+
+#[test]
+fn a_node_joins_once() {
+    given_nothing().when(Command::JoinNode(machine(3))).then(&["node.joined"]);
+    let name = node_id(2).to_string();
+    let refusal = Refusal::NameConflict { noun: "node", name };
+    given_nothing().when(Command::JoinNode(machine(2))).refused(refusal);
+}
+
+#[test]
+fn a_node_is_described_when_something_changed() {
+    let describe = |change: fn(&mut skein_events::node::Description)| {
+        let mut description = machine(2).description;
+        change(&mut description);
+        Command::DescribeNode { id: node_id(2), description }
+    };
+    let changed = describe(|d| d.hostname = "other".to_owned());
+    given_nothing().when(changed).then(&["node.described"]);
+    given_nothing()
+        .when(describe(|_| ()))
+        .refused_as("stale", "stale plan: the node is already described so");
+}
+
+#[test]
+fn nodes_nobody_knows_are_not_found() {
+    let id = NodeId::from_random([77; 16]);
+    let refusal = || Refusal::NotFound { noun: "node", name: id.to_string() };
+    let description = machine(2).description;
+    given_nothing().when(Command::DescribeNode { id, description }).refused(refusal());
+    let ready = Command::SetNodeState { id, state: NodeState::Ready, message: String::new() };
+    given_nothing().when(ready).refused(refusal());
+    given_nothing().when(Command::FenceNode { id, at: Position(9) }).refused(refusal());
+}
+
+#[test]
+fn a_node_goes_down_only_after_its_grace_and_comes_back_ready() {
+    let stale = |world: World, command| {
+        let text = format!("stale plan: node {} is not to change so", node_id(2).short());
+        world.when(command).refused_as("stale", &text);
+    };
+    stale(given_nothing(), state(2, NodeState::Ready));
+    stale(given_nothing(), state(2, NodeState::Down));
+    stale(given(unheard), state(2, NodeState::Down));
+    stale(given(down), state(2, NodeState::Unknown));
+    given(down).when(state(2, NodeState::Ready)).then(&["node.state-changed"]);
+    let heard_again = given(|w| {
+        unheard(w);
+        w.now = w.now.after(Span::seconds(14));
+        w.user(state(2, NodeState::Ready));
+        unheard(w);
+        w.now = w.now.after(Span::seconds(2));
+    });
+    stale(heard_again, state(2, NodeState::Down));
+}
+
+#[test]
+fn a_node_is_fenced_once_it_is_down_and_let_go_of() {
+    let fence = |at| Command::FenceNode { id: node_id(2), at };
+    let text = format!("stale plan: node {} is not to be fenced", node_id(2).short());
+    given_nothing().when(fence(Position(999))).refused_as("stale", &text);
+    let early = given(down);
+    let at = early.state.nodes[&node_id(2)].state_at;
+    early.when(fence(Position(at.0 - 1))).refused_as("stale", &text);
+    given(down).when(fence(at)).then(&["node.fenced"]);
+    let twice = given(|w| {
+        down(w);
+        w.user(fence(at));
+    });
+    twice.when(fence(at)).refused_as("stale", &text);
+}
