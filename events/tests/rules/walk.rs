@@ -78,9 +78,9 @@ fn walk() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act(), 1..120)
 }
 
-fn nth<T: Copy>(all: impl ExactSizeIterator<Item = T>, n: u8) -> Option<T> {
+fn nth<T: Copy>(mut all: impl ExactSizeIterator<Item = T>, n: u8) -> Option<T> {
     let len = all.len();
-    (len > 0).then(|| all.skip(usize::from(n) % len).next()).flatten()
+    (len > 0).then(|| all.nth(usize::from(n) % len)).flatten()
 }
 
 impl World {

@@ -105,7 +105,7 @@ fn a_network_is_removed_when_nobody_is_on_it() {
     assert!(world.round());
     world.user(Command::RemoveService(web));
     let task = world.state.tasks.keys().next().copied().unwrap();
-    world.clone().when(remove.clone()).refused(in_use(format!("task {task}")));
+    world.when(remove).refused(in_use(format!("task {task}")));
 
     // Its task has an address and was not yet told to end.
     let mut world = given_nothing();

@@ -250,7 +250,7 @@ fn a_command_runs_only_in_a_task_that_runs() {
     assert_eq!(e.program.len(), 256);
     let unknown = TaskId::from_random([77; 16]);
     let refusal = Refusal::NotFound { noun: "task", name: unknown.to_string() };
-    world.clone().when(exec(unknown)).refused(refusal);
+    world.when(exec(unknown)).refused(refusal);
     let (world, waiting) = pending(|_| ());
     world.when(exec(waiting)).refused_as("invalid", "task web.1 is not running: it is pending");
 }
