@@ -4,6 +4,7 @@
 
 mod decide;
 mod golden;
+mod schedule;
 mod story;
 mod walk;
 mod world;

@@ -1,8 +1,11 @@
 //! Whole stories in memory: what users, nodes and planners do one after another.
 
-use skein_events::command::Command;
+use std::collections::BTreeSet;
+
+use skein_events::command::{Command, Sighting};
 use skein_events::node::NodeState;
 use skein_events::task::TaskState;
+use skein_events::task::spec::RestartCondition;
 use skein_events::time::Span;
 
 use crate::world::{World, node_id, service, status};
@@ -49,6 +52,102 @@ fn killed_task_is_replaced_after_the_restart_delay() {
     world.pass(Span::seconds(5));
     world.run();
     assert_eq!(world.running(web), 1);
+}
+
+#[test]
+fn task_given_up_after_its_node_was_fenced_holds_nothing() {
+    let mut world = World::of(2);
+    let net = world.network("demo");
+    let web = world.service(service("web", 2, &[net]));
+    world.run();
+    world.node_state(2, NodeState::Unknown).unwrap();
+    world.now = world.now.after(Span::seconds(15));
+    world.node_state(2, NodeState::Down).unwrap();
+    let at = world.state.position;
+    world.user(Command::FenceNode { id: node_id(2), at });
+    assert_eq!(world.state.tasks_on(node_id(2)).count(), 1, "nobody gave it up yet");
+    world.run();
+    assert_eq!(world.running(web), 2);
+    assert_eq!(world.state.tasks_on(node_id(2)).count(), 0);
+    assert_eq!(world.state.index.addresses.len(), 2);
+}
+
+#[test]
+fn task_its_node_has_lost_is_replaced() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 1, &[]));
+    world.run();
+    let lost = world.task(web, 1).id;
+    world.report(node_id(1), vec![(lost, Sighting::Gone)]).unwrap();
+    assert_eq!(world.running(web), 0, "no name leads to what is gone");
+    world.pass(Span::seconds(5));
+    world.run();
+    world.pass(Span::seconds(5));
+    world.run();
+    assert_eq!(world.running(web), 1);
+    assert_eq!(world.task(web, 1).replaces, Some(lost));
+}
+
+#[test]
+fn a_task_that_is_never_to_run_twice_is_not_replaced() {
+    let mut world = World::of(2);
+    let mut once = service("once", 2, &[]);
+    once.task.restart.condition = RestartCondition::None;
+    let once = world.service(once);
+    world.run();
+    let (first, second) = (world.task(once, 1).clone(), world.task(once, 2).clone());
+    world.report(first.node.unwrap(), vec![(first.id, status(TaskState::Complete))]).unwrap();
+    let n = if second.node == Some(node_id(1)) { 1 } else { 2 };
+    world.node_state(n, NodeState::Unknown).unwrap();
+    world.pass(Span::seconds(20));
+    world.run();
+    assert_eq!(world.task(once, 1).id, first.id);
+    assert_eq!(world.task(once, 2).id, second.id);
+}
+
+#[test]
+fn attempts_are_counted_within_their_window() {
+    let mut world = World::of(1);
+    let mut flaky = service("flaky", 1, &[]);
+    flaky.task.restart.max_attempts = 2;
+    flaky.task.restart.window = Span::seconds(60);
+    flaky.task.restart.delay = Span(0);
+    let flaky = world.service(flaky);
+    let fail = |world: &mut World| {
+        let task = world.task(flaky, 1).id;
+        world.report(node_id(1), vec![(task, status(TaskState::Failed))]).unwrap();
+        world.run();
+        world.task(flaky, 1).id != task
+    };
+    world.run();
+    assert!(fail(&mut world) && fail(&mut world));
+    world.pass(Span::seconds(61));
+    assert!(fail(&mut world) && fail(&mut world), "the window is over");
+    assert!(!fail(&mut world), "twice within a minute is enough");
+    world.pass(Span::seconds(600));
+    assert_eq!(world.running(flaky), 0, "time alone brings nothing back");
+}
+
+#[test]
+fn scaling_down_forgets_whole_slots_and_no_running_task_for_an_ended_one() {
+    let mut world = World::of(2);
+    let mut web = service("web", 3, &[]);
+    web.task.restart.delay = Span(0);
+    let web = world.service(web);
+    world.run();
+    for _ in 0..2 {
+        let task = world.task(web, 3).clone();
+        world.report(task.node.unwrap(), vec![(task.id, status(TaskState::Failed))]).unwrap();
+        world.run();
+    }
+    let kept: Vec<_> = [1, 2].map(|slot| world.task(web, slot).id).into();
+    world.user(Command::ScaleService { id: web, replicas: 2, if_changed: None });
+    world.run();
+    assert_eq!(
+        world.state.tasks.keys().copied().collect::<BTreeSet<_>>(),
+        kept.into_iter().collect()
+    );
+    assert_eq!(world.running(web), 2);
 }
 
 #[test]

@@ -279,6 +279,8 @@ fn check_state(before: &State, state: &State) {
             let holder = held.insert((leg.network, leg.ip), task.id);
             assert_eq!(holder, None, "an address has one holder");
         }
+        let fenced = task.node.is_some_and(|id| state.nodes[&id].fenced);
+        assert!(!fenced || task.desired <= TaskState::Running || task.gone, "a fence frees");
         if let Some(old) = before.tasks.get(&task.id) {
             assert!(old.status.state <= task.status.state, "a task's state only grows");
             assert!(old.desired <= task.desired, "what it should be only grows");
@@ -370,7 +372,7 @@ fn fold(start: State, log: &[crate::world::Logged]) -> State {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn a_snapshot_and_its_tail_fold_to_what_everything_folds_to(acts in walk(), cut in any::<u16>()) {
