@@ -17,6 +17,7 @@ use futures::{Stream, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf};
+use tokio::task::JoinHandle;
 use tokio_util::io::ReaderStream;
 
 use skein_events::id::TaskId;
@@ -97,24 +98,22 @@ impl Sessions {
     }
 
     fn get(&self, id: &str) -> Result<Session, ApiError> {
-        let shown = || id.chars().take(64).collect::<String>();
-        let found = self.table().by_id.get(id).cloned();
-        found.ok_or_else(|| ApiError::not_found(format!("No such exec instance: {}", shown())))
+        self.table().by_id.get(id).cloned().ok_or_else(|| no_such(id))
     }
 
     /// Takes the one chance to start a command.
     fn begin(&self, id: &str) -> Result<Session, ApiError> {
-        let session = self.get(id)?;
-        let again = session.progress != Progress::Made;
-        if again {
+        let mut table = self.table();
+        let session = table.by_id.get_mut(id).ok_or_else(|| no_such(id))?;
+        if session.progress != Progress::Made {
             return Err(ApiError::new(
                 StatusCode::CONFLICT,
                 "conflict",
                 format!("Error: Exec command {id} has already run"),
             ));
         }
-        self.set(id, Progress::Running { pid: 0 });
-        Ok(session)
+        session.progress = Progress::Running { pid: 0 };
+        Ok(session.clone())
     }
 
     fn set(&self, id: &str, progress: Progress) {
@@ -122,6 +121,11 @@ impl Sessions {
             session.progress = progress;
         }
     }
+}
+
+fn no_such(id: &str) -> ApiError {
+    let shown: String = id.chars().take(64).collect();
+    ApiError::not_found(format!("No such exec instance: {shown}"))
 }
 
 async fn create(
@@ -181,28 +185,23 @@ async fn start(
     let ExecSession { stdin, stdout, stderr, pid, exit } = running;
     app.sessions.set(&id, Progress::Running { pid });
     let sessions = Arc::clone(&app.sessions);
-    let ended = async move {
+    // A spawn of its own: the exit code is kept even when the client goes away.
+    let ended = tokio::spawn(async move {
         let code = exit.await;
         sessions.set(&id, Progress::Ended { pid, code });
-    };
+    });
     let attach = |wanted: Option<bool>| wanted != Some(false) && !detach;
     let output = frames(
-        attach(session.config.attach_stdout).then_some(stdout),
-        attach(session.config.attach_stderr).then_some(stderr),
+        heard(stdout, attach(session.config.attach_stdout)),
+        heard(stderr, attach(session.config.attach_stderr)),
     );
     match on_upgrade {
-        _ if detach => {
-            tokio::spawn(ended);
-            Ok(StatusCode::OK.into_response())
-        }
+        _ if detach => Ok(StatusCode::OK.into_response()),
         Some(on_upgrade) => {
             tokio::spawn(async move {
                 match on_upgrade.await {
                     Ok(upgraded) => talk(TokioIo::new(upgraded), stdin, output, ended).await,
-                    Err(error) => {
-                        tracing::debug!(%error, "an exec's client went away");
-                        ended.await;
-                    }
+                    Err(error) => tracing::debug!(%error, "an exec's client went away"),
                 }
             });
             let headers = [
@@ -214,7 +213,7 @@ async fn start(
         }
         // A client that cannot upgrade reads the frames as a body.
         None => {
-            let last = futures::stream::once(ended).filter_map(|()| async { None });
+            let last = futures::stream::once(ended).filter_map(|_| async { None });
             let body = Body::from_stream(output.chain(last));
             Ok(([(header::CONTENT_TYPE, MULTIPLEXED)], body).into_response())
         }
@@ -237,6 +236,15 @@ fn asked(session: &Session, upgraded: bool) -> ExecRequest {
 
 /// One side of a command's output.
 type Output = Box<dyn AsyncRead + Send + Unpin>;
+
+/// An output that somebody wants; any other is read to its end all the same, so that the command can go on.
+fn heard(mut output: Output, wanted: bool) -> Option<Output> {
+    if wanted {
+        return Some(output);
+    }
+    tokio::spawn(async move { tokio::io::copy(&mut output, &mut tokio::io::sink()).await });
+    None
+}
 
 /// Both outputs in Docker's frames, in the order they come.
 fn frames(
@@ -264,7 +272,7 @@ async fn talk(
     connection: TokioIo<Upgraded>,
     stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
     mut output: impl Stream<Item = io::Result<Bytes>> + Unpin,
-    ended: impl Future<Output = ()>,
+    ended: JoinHandle<()>,
 ) {
     let (from_client, mut to_client) = tokio::io::split(connection);
     let input = stdin.map(|stdin| tokio::spawn(feed(from_client, stdin)));
@@ -277,7 +285,9 @@ async fn talk(
         }
     }
     // The exit code is known before the connection closes: clients ask for it right then.
-    ended.await;
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "an exec was cut off");
+    }
     if client_is_there && let Err(error) = to_client.shutdown().await {
         tracing::debug!(%error, "an exec's client went away");
     }

@@ -134,7 +134,8 @@ async fn load(
     let names = app.backend.load_image(caller, Box::new(archive)).await?;
     let mut lines = String::new();
     for name in names {
-        let line = serde_json::json!({ "stream": format!("Loaded image: {name}\n") });
+        let what = if name.starts_with("sha256:") { "Loaded image ID" } else { "Loaded image" };
+        let line = serde_json::json!({ "stream": format!("{what}: {name}\n") });
         lines.push_str(&line.to_string());
         lines.push_str("\r\n");
     }

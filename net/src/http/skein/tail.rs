@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use skein_events::record::Position;
+use skein_events::state;
 
 use crate::backend::{Backend, Failure, Head};
 use crate::http::error::ApiError;
@@ -26,6 +27,8 @@ use super::log::{ApiFault, READ};
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// More often would be noise.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+/// More seldom would look like a dead connection.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TailQuery {
@@ -40,10 +43,7 @@ pub(super) async fn tail(
     Query(query): Query<TailQuery>,
 ) -> Result<Response, ApiError> {
     let state = app.backend.state()?;
-    let source = match &state.cluster {
-        Some(cluster) => format!("/clusters/{}", cluster.id),
-        None => "/clusters".to_owned(),
-    };
+    let source = source(&state);
     let mut news = app.backend.head()?;
     let head = *news.borrow_and_update();
     let (from, at) = begin(&*app.backend, query.from.as_deref().unwrap_or("start"), head).await?;
@@ -52,7 +52,7 @@ pub(super) async fn tail(
         Some(text) => {
             let span =
                 span(text).ok_or_else(|| ApiError::invalid("heartbeat is a time such as 10s"))?;
-            span.as_std().max(HEARTBEAT_MIN)
+            span.as_std().clamp(HEARTBEAT_MIN, HEARTBEAT_MAX)
         }
     };
     let mut beat = tokio::time::interval(period);
@@ -67,6 +67,14 @@ pub(super) async fn tail(
     });
     let headers = [(header::CONTENT_TYPE, "application/x-ndjson")];
     Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// Where events come from, as CloudEvents call it.
+fn source(state: &state::State) -> String {
+    match &state.cluster {
+        Some(cluster) => format!("/clusters/{}", cluster.id),
+        None => "/clusters".to_owned(),
+    }
 }
 
 /// Where to begin: the first position to show, and the cursor before it if it is known.
@@ -175,6 +183,11 @@ impl Reading {
         }
         let batches = self.app.backend.read(self.from, READ).await?;
         let state = self.app.backend.state()?;
+        if source(&state) != self.source {
+            return Err(
+                Failure::Unavailable("this machine is in another swarm now".to_owned()).into()
+            );
+        }
         let mut lines = Vec::new();
         for logged in &batches {
             for record in logged.batch.records(logged.first) {

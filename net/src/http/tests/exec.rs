@@ -111,6 +111,17 @@ async fn without_upgrade_the_frames_are_the_body() {
 }
 
 #[tokio::test]
+async fn a_detached_command_runs_to_its_end() {
+    let server = Server::with_story().await;
+    let long = "x".repeat(100_000);
+    let id = made(&server, "web.1", false, &["echo", &long]).await;
+    server.post(&format!("/exec/{id}/start"), r#"{"Detach":true}"#).await.done(200);
+    while inspected(&server, &id).await["Running"] == true {}
+    assert_eq!(inspected(&server, &id).await["ExitCode"], 7);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_exec_cannot_do_is_refused() {
     let server = Server::with_story().await;
     let path = "/containers/web.1/exec";
