@@ -86,7 +86,7 @@ pub struct Leave {
     pub reply: oneshot::Sender<Result<(), Failure>>,
 }
 
-/// Ends the swarm's actors and leaves its containers running.
+/// Ends the swarm's actors and leaves its containers running; without a swarm, leaves nothing at all.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct ShutDown(pub oneshot::Sender<()>);
@@ -283,10 +283,19 @@ impl Handler<ShutDown> for MemberActor {
     type Result = ();
     fn handle(&mut self, ShutDown(reply): ShutDown, ctx: &mut Self::Context) {
         let current = self.current.take();
+        let kernel = Arc::clone(&self.ground.tools.kernel);
         let end = async move {
-            if let Some((swarm, agent)) = current {
-                drop(agent);
-                swarm.stop().await;
+            match current {
+                Some((swarm, agent)) => {
+                    drop(agent);
+                    swarm.stop().await;
+                }
+                // No swarm, no containers: nothing of this daemon stays in the kernel.
+                None => {
+                    if let Err(error) = kernel.remove_all().await {
+                        tracing::error!(%error, "something of the networks is left");
+                    }
+                }
             }
         };
         ctx.spawn(end.into_actor(self).map(|(), _, _| {

@@ -5,6 +5,7 @@ use skein_events::envelope::{Planner, Who};
 use skein_events::event::Event;
 use skein_events::id::ObjectId;
 use skein_events::record::Position;
+use skein_events::task::TaskState;
 use skein_events::task::event::TaskCreated;
 
 use crate::history::{History, Recorded};
@@ -82,6 +83,8 @@ fn cause(history: &impl History, record: &Recorded) -> (Option<Position>, Vec<St
                 Planner::Scheduler | Planner::Withdraw | Planner::Reaper => {
                     own().first().copied().or(named)
                 }
+                // Told to run after a delay: what happened to it in between tells more than its birth.
+                Planner::Replicated if starts(record.event()) => own().first().copied().or(named),
                 Planner::Replicated => named
                     .or_else(|| of_service(history, record, before))
                     .or_else(|| own().first().copied()),
@@ -92,6 +95,11 @@ fn cause(history: &impl History, record: &Recorded) -> (Option<Position>, Vec<St
     }
 }
 
+/// Whether a task that was made ready is told to run.
+fn starts(event: &Event) -> bool {
+    matches!(event, Event::TaskDesiredChanged(e) if e.desired == TaskState::Running)
+}
+
 /// The newest record that is no step of a task's way up; the steps passed over are named.
 fn past_statuses(history: &impl History, own: Vec<Position>) -> (Option<Position>, Vec<String>) {
     let mut passed = Vec::new();
@@ -100,6 +108,8 @@ fn past_statuses(history: &impl History, own: Vec<Position>) -> (Option<Position
             Some(Event::TaskStatusChanged(e)) if !e.status.state.is_terminal() => {
                 passed.push(format!("{} at {position}", e.status.state.as_str()));
             }
+            // A command run inside it led to nothing that a record tells.
+            Some(Event::TaskExecStarted(_)) => {}
             Some(_) => {
                 let line = format!("on its way: {}", passed.join(", "));
                 let told = if passed.is_empty() { Vec::new() } else { vec![line] };
