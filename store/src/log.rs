@@ -12,13 +12,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{Backend, Disk};
 use crate::error::Error;
-use crate::raft::Vote;
 use crate::recent::Recent;
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{self, BASES, Budget, ENTRIES, MEMBERSHIPS};
-use crate::table::meta::{
-    self, FORMAT, KEY_COMMITTED, KEY_EPOCH, KEY_FORMAT, KEY_RAFT_FLOOR, KEY_VOTE, META,
-};
+use crate::table::meta::{self, META, Meta};
 use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
 use crate::writer::{Op, QUEUE, Writer};
 
@@ -114,8 +111,12 @@ impl Log {
         fatal: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<(Self, Writer), Error> {
         disk.remove(crate::rewrite::FILE)?;
+        if !disk.exists(FILE)? {
+            // Made under another name, so that a file of this name always has its tables, and one that seems to have none is damaged.
+            drop(make(disk.as_ref(), crate::rewrite::FILE, options)?);
+            disk.replace(crate::rewrite::FILE, FILE)?;
+        }
         let database = open_database(disk.as_ref(), FILE, options)?;
-        make_tables(&database, options)?;
         let transaction = database.begin_read()?;
         let known = Known::read(&transaction)?;
         let head = known.head(&transaction)?;
@@ -127,7 +128,8 @@ impl Log {
             head: watch::Sender::new(head),
             queue,
         }));
-        let writer = Writer::new(log.clone(), operations, disk, options, Box::new(fatal));
+        let writer =
+            Writer::new(log.clone(), operations, known.meta, disk, options, Box::new(fatal));
         Ok((log, writer))
     }
 
@@ -208,7 +210,7 @@ impl Log {
     /// The epoch of this log; 0 until a fork.
     pub fn epoch(&self) -> Result<u64, Error> {
         let transaction = self.transaction()?;
-        Ok(meta::get(&transaction.open_table(META)?, KEY_EPOCH)?.unwrap_or(0))
+        Ok(meta::get(&transaction.open_table(META)?)?.epoch)
     }
 
     /// Durably sets the epoch.
@@ -368,54 +370,44 @@ pub(crate) fn open_database(
     Ok(redb::Builder::new().set_cache_size(options.cache).create_with_backend(backend)?)
 }
 
-/// Makes the tables, once.
-pub(crate) fn make_tables(database: &Database, options: Options) -> Result<(), Error> {
-    match database.begin_read()?.open_table(META) {
-        Ok(_) => return Ok(()),
-        Err(redb::TableError::TableDoesNotExist(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
+/// Makes a file with its tables, all empty.
+pub(crate) fn make(disk: &dyn Disk, name: &str, options: Options) -> Result<Database, Error> {
+    let database = open_database(disk, name, options)?;
     let mut transaction = database.begin_write()?;
     transaction.set_quick_repair(options.quick_repair);
     transaction.open_table(ENTRIES)?;
     transaction.open_table(BASES)?;
     transaction.open_table(MEMBERSHIPS)?;
     transaction.open_table(SNAPSHOTS)?;
-    meta::put(&mut transaction.open_table(META)?, KEY_FORMAT, &FORMAT)?;
-    Ok(transaction.commit()?)
+    meta::put(&mut transaction.open_table(META)?, &Meta::NEW)?;
+    transaction.commit()?;
+    Ok(database)
 }
 
 /// What a file says when it is opened.
 struct Known {
     end: Link,
     detached: bool,
-    floor: Option<(u64, u64)>,
-    vote: Option<Vote>,
-    committed: Option<(u64, u64)>,
+    meta: Meta,
 }
 
 impl Known {
-    fn recent(self) -> Recent {
-        let mut recent = Recent::new(self.end, self.floor, self.vote, self.committed);
+    fn recent(&self) -> Recent {
+        let Meta { format: _, epoch: _, vote, floor, committed } = self.meta;
+        let mut recent = Recent::new(self.end, floor, vote, committed);
         recent.detached = self.detached;
         recent
     }
 
     fn read(transaction: &ReadTransaction) -> Result<Self, Error> {
-        let values = transaction.open_table(META)?;
-        let found = meta::get(&values, KEY_FORMAT)?.unwrap_or(0);
-        if found != FORMAT {
-            return Err(Error::Format { found, known: FORMAT });
-        }
-        let floor: Option<(u64, u64)> = meta::get(&values, KEY_RAFT_FLOOR)?;
-        let committed: Option<(u64, u64)> = meta::get(&values, KEY_COMMITTED)?;
+        let meta = meta::get(&transaction.open_table(META)?)?;
         let (rows, bases) = (transaction.open_table(ENTRIES)?, transaction.open_table(BASES)?);
         let mut end = entries::end(&rows)?.unwrap_or(Link::GENESIS);
         let from = end.index.saturating_sub(CHECKED_AT_OPEN);
         let first = rows.first()?.map_or(end.index, |(key, _)| key.value()).max(from);
         let all = Budget { rows: usize::MAX, bytes: usize::MAX };
         entries::read(&rows, &bases, first..end.index, all)?;
-        let beyond = floor.filter(|(_, index)| *index >= end.index);
+        let beyond = meta.floor.filter(|(_, index)| *index >= end.index);
         if let Some((term, index)) = beyond {
             end = snapshots::end_at(&transaction.open_table(SNAPSHOTS)?, index)?.unwrap_or(Link {
                 index: index + 1,
@@ -423,24 +415,18 @@ impl Known {
                 ..end
             });
         }
-        match committed {
+        match meta.committed {
             Some((_, committed)) if committed >= end.index => {
                 Err(Error::Short { end: end.index, committed })
             }
-            _ => Ok(Self {
-                end,
-                detached: beyond.is_some(),
-                floor,
-                vote: meta::get(&values, KEY_VOTE)?,
-                committed,
-            }),
+            _ => Ok(Self { end, detached: beyond.is_some(), meta }),
         }
     }
 
     /// The last record among the committed entries.
     fn head(&self, transaction: &ReadTransaction) -> Result<Head, Error> {
         let mut head = Head { position: Position(0), h: Hash::default(), index: None };
-        let Some((_, index)) = self.committed else { return Ok(head) };
+        let Some((_, index)) = self.meta.committed else { return Ok(head) };
         head.index = Some(index);
         let rows = transaction.open_table(ENTRIES)?;
         for item in rows.range(..=index)?.rev() {

@@ -85,6 +85,11 @@ impl Recent {
         }
     }
 
+    /// Entries below this index are on disk.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
     pub(crate) fn get(&self, index: u64) -> Option<&Row> {
         self.rows.get(&index)
     }

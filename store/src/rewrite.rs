@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::log::{self, Limit, Log};
 use crate::row::Row;
 use crate::table::entries::{BASES, ENTRIES, MEMBERSHIPS};
-use crate::table::meta::META;
+use crate::table::meta::{self, META};
 use crate::table::snapshots::SNAPSHOTS;
 use crate::writer::Writer;
 
@@ -42,8 +42,7 @@ pub(crate) fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<()
         return Ok(());
     }
     writer.disk.remove(FILE)?;
-    let new = log::open_database(writer.disk.as_ref(), FILE, writer.options)?;
-    log::make_tables(&new, writer.options)?;
+    let new = log::make(writer.disk.as_ref(), FILE, writer.options)?;
     copy(log, &new, &rows, first, writer.options.quick_repair)?;
     writer.disk.replace(FILE, log::FILE)?;
     log.exchange(Some(new));
@@ -108,11 +107,8 @@ fn copy(
         for item in old.open_table(MEMBERSHIPS)?.iter()? {
             memberships.insert(item?.0.value(), ())?;
         }
-        let mut values = transaction.open_table(META)?;
-        for item in old.open_table(META)?.iter()? {
-            let (key, value) = item?;
-            values.insert(key.value(), value.value())?;
-        }
+        let meta = meta::get(&old.open_table(META)?)?;
+        meta::put(&mut transaction.open_table(META)?, &meta)?;
         // A snapshot taken after the record may hold the value; it can be made again from the entries.
         let mut snapshots = transaction.open_table(SNAPSHOTS)?;
         for item in old.open_table(SNAPSHOTS)?.range(..first.0)? {

@@ -16,7 +16,7 @@ use crate::log::{Log, Options};
 use crate::raft::{Types, Vote};
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{self, BASES, ENTRIES, MEMBERSHIPS};
-use crate::table::meta::{self, KEY_COMMITTED, KEY_EPOCH, KEY_RAFT_FLOOR, KEY_VOTE, META};
+use crate::table::meta::{self, META, Meta};
 use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
 
 /// Operations that may wait: one flight has at most this many entries, and consensus sends one flight at a time.
@@ -26,43 +26,14 @@ const COMMIT_BYTES: usize = 16 << 20;
 
 /// A write that waits for its turn.
 pub(crate) enum Op {
-    Append {
-        rows: Vec<Row>,
-        base: Option<Link>,
-        done: IOFlushed<Types>,
-    },
-    Vote {
-        vote: Vote,
-        done: oneshot::Sender<()>,
-    },
-    Truncate {
-        from: u64,
-        done: oneshot::Sender<Option<Link>>,
-    },
-    Floor {
-        term: u64,
-        index: u64,
-    },
-    /// Written with the next commit that has another reason; may be lost, so it costs no sync of its own.
-    Committed {
-        term: u64,
-        index: u64,
-    },
-    Epoch {
-        epoch: u64,
-        done: oneshot::Sender<()>,
-    },
-    Snapshot {
-        snapshot: StateSnapshot,
-        done: oneshot::Sender<()>,
-    },
-    Redact {
-        position: Position,
-        done: oneshot::Sender<Result<(), Error>>,
-    },
-    Close {
-        done: oneshot::Sender<()>,
-    },
+    Append { rows: Vec<Row>, base: Option<Link>, done: IOFlushed<Types> },
+    Vote { vote: Vote, done: oneshot::Sender<()> },
+    Truncate { from: u64, done: oneshot::Sender<Option<Link>> },
+    Floor { term: u64, index: u64 },
+    Epoch { epoch: u64, done: oneshot::Sender<()> },
+    Snapshot { snapshot: StateSnapshot, done: oneshot::Sender<()> },
+    Redact { position: Position, done: oneshot::Sender<Result<(), Error>> },
+    Close { done: oneshot::Sender<()> },
 }
 
 /// See the file's head.
@@ -72,7 +43,7 @@ pub struct Writer {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) options: Options,
     fatal: Box<dyn Fn(&str) + Send + Sync>,
-    committed: Option<(u64, u64)>,
+    meta: Meta,
 }
 
 enum Told {
@@ -85,11 +56,12 @@ impl Writer {
     pub(crate) fn new(
         log: Log,
         queue: mpsc::Receiver<Op>,
+        meta: Meta,
         disk: Arc<dyn Disk>,
         options: Options,
         fatal: Box<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
-        Self { log, queue, disk, options, fatal, committed: None }
+        Self { log, queue, disk, options, fatal, meta }
     }
 
     /// Writes until the log is closed. Does not return after a failed write, so that nothing behind it is acknowledged.
@@ -126,7 +98,9 @@ impl Writer {
                 let more = redactions.is_empty() && close.is_none() && bytes < COMMIT_BYTES;
                 next = if more { self.queue.try_recv().ok() } else { None };
             }
-            self.commit(ops, close.is_some())?;
+            if !ops.is_empty() || close.is_some() {
+                self.commit(ops)?;
+            }
             if !redactions.is_empty() {
                 crate::rewrite::redact(self, &self.log.clone(), redactions)?;
             }
@@ -137,30 +111,14 @@ impl Writer {
         Ok(None)
     }
 
-    fn commit(&mut self, ops: Vec<Op>, closing: bool) -> Result<(), Error> {
-        let needed = ops.iter().any(|op| !matches!(op, Op::Committed { .. }));
-        if !needed {
-            for op in ops {
-                if let Op::Committed { term, index } = op {
-                    self.committed = Some((term, index));
-                }
-            }
-            if !(closing && self.committed.is_some()) {
-                return Ok(());
-            }
-            return self.write(Vec::new());
-        }
-        self.write(ops)
-    }
-
-    fn write(&mut self, ops: Vec<Op>) -> Result<(), Error> {
+    /// One durable commit for all of them.
+    fn commit(&mut self, ops: Vec<Op>) -> Result<(), Error> {
         let mut transaction = self.log.with_database(|database| database.begin_write())?;
         transaction.set_quick_repair(self.options.quick_repair);
         let mut told = Vec::with_capacity(ops.len());
         let mut end = None;
         {
             let mut rows = transaction.open_table(ENTRIES)?;
-            let mut values = transaction.open_table(META)?;
             for op in ops {
                 match op {
                     Op::Append { rows: new, base, done } => {
@@ -177,7 +135,7 @@ impl Writer {
                         told.push(Told::Flushed(done));
                     }
                     Op::Vote { vote, done } => {
-                        meta::put(&mut values, KEY_VOTE, &vote)?;
+                        self.meta.vote = Some(vote);
                         told.push(Told::Done(done));
                     }
                     Op::Truncate { from, done } => {
@@ -187,12 +145,9 @@ impl Writer {
                         end = Some(from);
                         told.push(Told::Truncated(done, entries::end(&rows)?));
                     }
-                    Op::Floor { term, index } => {
-                        meta::put(&mut values, KEY_RAFT_FLOOR, &(term, index))?;
-                    }
-                    Op::Committed { term, index } => self.committed = Some((term, index)),
+                    Op::Floor { term, index } => self.meta.floor = Some((term, index)),
                     Op::Epoch { epoch, done } => {
-                        meta::put(&mut values, KEY_EPOCH, &epoch)?;
+                        self.meta.epoch = epoch;
                         told.push(Told::Done(done));
                     }
                     Op::Snapshot { snapshot, done } => {
@@ -207,9 +162,14 @@ impl Writer {
                     }
                 }
             }
-            if let Some(committed) = self.committed.take() {
-                meta::put(&mut values, KEY_COMMITTED, &committed)?;
-            }
+            // How far consensus has committed goes along with whatever is written and costs no sync of its own, so it may
+            // lag by a flight. It never leads: an entry that is not on disk with this commit is not named.
+            let (durable, committed) = {
+                let recent = self.log.recent();
+                (end.unwrap_or_else(|| recent.durable()), recent.committed)
+            };
+            self.meta.committed = committed.filter(|(_, i)| *i < durable).or(self.meta.committed);
+            meta::put(&mut transaction.open_table(META)?, &self.meta)?;
         }
         transaction.commit()?;
         if let Some(end) = end {
@@ -235,7 +195,6 @@ impl Op {
             Self::Vote { .. }
             | Self::Truncate { .. }
             | Self::Floor { .. }
-            | Self::Committed { .. }
             | Self::Epoch { .. }
             | Self::Redact { .. }
             | Self::Close { .. } => 0,

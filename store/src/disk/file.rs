@@ -43,6 +43,10 @@ impl Disk for FileDisk {
         Ok(Box::new(backend))
     }
 
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        self.root.join(name).try_exists()
+    }
+
     fn replace(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.root.join(from), self.root.join(to))?;
         self.sync_directory()

@@ -16,6 +16,9 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Opens a file for reading and writing; makes it if it is not there.
     fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>>;
 
+    /// Whether there is such a file.
+    fn exists(&self, name: &str) -> io::Result<bool>;
+
     /// Gives one file the name of another, atomically and durably; the other is gone.
     fn replace(&self, from: &str, to: &str) -> io::Result<()>;
 

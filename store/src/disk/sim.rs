@@ -232,6 +232,10 @@ impl Disk for SimMount {
         Ok(Box::new(SimBackend { mount, file }))
     }
 
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        Ok(self.step()?.files.contains_key(name))
+    }
+
     fn replace(&self, from: &str, to: &str) -> io::Result<()> {
         let mut medium = self.step()?;
         let file = medium.files.remove(from).ok_or(io::ErrorKind::NotFound)?;

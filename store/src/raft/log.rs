@@ -188,6 +188,9 @@ impl Log {
         };
         match row {
             Some(row) => {
+                if row.kind != Kind::Membership {
+                    return Err(Error::DamagedValue("list of memberships"));
+                }
                 let at = Some(log_id(row.term, row.index));
                 Ok(StoredMembership::new(at, membership(&row.payload)?))
             }
@@ -240,11 +243,10 @@ impl RaftLogStorage<Types> for Storage {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
-        let Some(id) = committed else { return Ok(()) };
-        let (term, index) = (id.committed_leader_id().term, id.index);
-        self.0.recent().committed = Some((term, index));
-        let op = Op::Committed { term, index };
-        self.0.0.queue.send(op).await.map_err(|_| Error::Closed)?;
+        // The writer takes it along with the next commit.
+        if let Some(id) = committed {
+            self.0.recent().committed = Some((id.committed_leader_id().term, id.index));
+        }
         Ok(())
     }
 
