@@ -61,6 +61,7 @@ async fn until(swarm: &Swarm, what: &str, holds: impl Fn(&State) -> bool) {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the fake machine waits on the runtime's clock")]
 fn a_service_runs_heals_scales_and_goes() {
     actix::System::new().block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -60,7 +60,6 @@ pub struct AgentActor {
     tasks: BTreeMap<TaskId, Addr<TaskActor>>,
     /// Containers found at start that no task has claimed yet.
     found: BTreeMap<TaskId, Condition>,
-    adopted: bool,
     /// The first assignment of a session is the whole of it.
     whole: bool,
     reports: VecDeque<(TaskId, Sighting)>,
@@ -100,7 +99,6 @@ impl AgentActor {
             assignment: Assignment::default(),
             tasks: BTreeMap::new(),
             found: BTreeMap::new(),
-            adopted: false,
             whole: true,
             reports: VecDeque::new(),
             reporting: None,
@@ -114,16 +112,9 @@ impl AgentActor {
 
     /// Looks what an earlier life of this daemon left running, then opens the first session.
     fn adopt(&mut self, ctx: &mut Context<Self>) {
-        let adopt = self.tools.runtime.adopt();
-        ctx.spawn(adopt.into_actor(self).map(|found, actor, ctx| {
-            match found {
-                Ok(found) => {
-                    actor.found =
-                        found.into_iter().map(|Found { id, state }| (id, state)).collect();
-                }
-                Err(error) => tracing::error!(%error, "cannot see which containers run"),
-            }
-            actor.adopted = true;
+        let tools = self.tools.clone();
+        ctx.spawn(find(tools).into_actor(self).map(|found, actor, ctx| {
+            actor.found = found;
             actor.open(ctx);
         }));
     }
@@ -252,6 +243,26 @@ impl AgentActor {
             }
         }));
     }
+}
+
+/// Containers an earlier life of this daemon left; what it had only begun to make is cleared away.
+async fn find(tools: Tools) -> BTreeMap<TaskId, Condition> {
+    let found: BTreeMap<TaskId, Condition> = match tools.runtime.adopt().await {
+        Ok(found) => found.into_iter().map(|Found { id, state }| (id, state)).collect(),
+        Err(error) => {
+            tracing::error!(%error, "cannot see which containers run");
+            return BTreeMap::new();
+        }
+    };
+    match tools.kernel.attached().await {
+        Ok(attached) => {
+            for id in attached.into_iter().filter(|id| !found.contains_key(id)) {
+                task::leave_nothing(id, &tools).await;
+            }
+        }
+        Err(error) => tracing::error!(%error, "cannot see which namespaces there are"),
+    }
+    found
 }
 
 impl Actor for AgentActor {

@@ -52,7 +52,7 @@ pub struct NodeNetwork {
 pub struct NodeOverlay {
     /// Networks with at least one leg here.
     pub networks: Vec<NodeNetwork>,
-    /// Underlay addresses of all members: packets for the VXLAN port from elsewhere are dropped.
+    /// Underlay addresses of all members, this node's own too: packets for the VXLAN port from elsewhere are dropped.
     pub members: Vec<Ipv4Addr>,
     /// UDP port of VXLAN in this swarm.
     pub data_path_port: u16,
@@ -95,7 +95,7 @@ pub(super) fn node_overlay(state: &State, node: NodeId, networks: &[NetworkId]) 
     let mut members: Vec<Ipv4Addr> = state
         .nodes
         .values()
-        .filter(|n| n.id != node && n.state != NodeState::Down)
+        .filter(|n| n.id == node || n.state != NodeState::Down)
         .map(|n| n.address)
         .collect();
     members.sort_unstable();

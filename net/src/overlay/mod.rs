@@ -85,7 +85,7 @@ pub enum Error {
     },
     /// Another daemon in this network namespace uses the VXLAN port.
     #[error(
-        "UDP port {port} carries VXLAN for the daemon of {other} (bridge {bridge}) in this network namespace: give one of them another --data-path-port"
+        "UDP port {port} carries VXLAN for the daemon of {other} (bridge {bridge}) in this network namespace: give one of them another --data-path-port, or, if that daemon is gone for good: ip link delete {bridge}"
     )]
     PortClash {
         /// The port.

@@ -1,7 +1,7 @@
 //! `GET /skein/v1/log`: the records of an object, or all of them, a line each.
 //! Also finds objects that are gone: the log remembers what they were called.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -65,15 +65,10 @@ pub(super) async fn log(
         None => head,
         Some(text) => moment::position(&app, text).await?.min(head),
     };
-    let reading = Reading {
-        from,
-        to,
-        left: number(query.limit.as_deref())?.unwrap_or(u64::MAX),
-        objects,
-        names: Names::default(),
-        state,
-        app,
-    };
+    let mut reading = Reading { from, to, objects, names: Names::default(), state, app };
+    if let Some(limit) = number(query.limit.as_deref())? {
+        reading.skip_to_last(limit).await?;
+    }
     let body = futures::stream::try_unfold(reading, |mut reading| async move {
         let lines = reading.next().await?;
         Ok::<_, ApiFault>(lines.map(|lines| (lines, reading)))
@@ -104,15 +99,56 @@ struct Reading {
     names: Names,
     from: Position,
     to: Position,
-    left: u64,
 }
 
+/// Records of the whole log that are looked at before the last ones, for what objects that are gone were called.
+const NAMES_BEFORE: u64 = 100_000;
+
 impl Reading {
+    /// Goes to where the last `limit` records begin that are asked for.
+    async fn skip_to_last(&mut self, limit: u64) -> Result<(), Failure> {
+        let kept = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut last: VecDeque<Position> = VecDeque::new();
+        let mut next = self.from;
+        if self.objects.is_none() {
+            next = next.max(Position(self.to.0.saturating_sub(limit.saturating_add(NAMES_BEFORE))));
+        }
+        while next <= self.to {
+            let batches = self.app.backend.read(next, READ).await?;
+            let before = next;
+            for logged in &batches {
+                for record in logged.batch.records(logged.first) {
+                    if record.position < next || record.position > self.to {
+                        continue;
+                    }
+                    next = record.position.next();
+                    self.names.learn(record.event);
+                    if self.wants(record.event) {
+                        last.push_back(record.position);
+                        if last.len() > kept {
+                            last.pop_front();
+                        }
+                    }
+                }
+            }
+            if next == before {
+                break;
+            }
+        }
+        self.from = last.front().copied().unwrap_or_else(|| self.to.next());
+        Ok(())
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        let about = subject(&self.state, event);
+        self.objects.as_ref().is_none_or(|all| about.is_some_and(|s| all.contains(&s)))
+    }
+
     /// The next lines, at least one; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, ApiFault> {
         let mut lines = Vec::new();
         while lines.is_empty() {
-            if self.left == 0 || self.from > self.to {
+            if self.from > self.to {
                 return Ok(None);
             }
             let batches = self.app.backend.read(self.from, READ).await?;
@@ -127,13 +163,7 @@ impl Reading {
                     }
                     self.from = record.position.next();
                     self.names.learn(record.event);
-                    let about = subject(&self.state, record.event);
-                    let wanted = self
-                        .objects
-                        .as_ref()
-                        .is_none_or(|all| about.is_some_and(|s| all.contains(&s)));
-                    if wanted && self.left > 0 {
-                        self.left -= 1;
+                    if self.wants(record.event) {
                         line(&mut lines, &LogLine::of(&record, &self.state, &self.names))?;
                     }
                 }
