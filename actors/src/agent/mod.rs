@@ -4,7 +4,7 @@
 pub mod names;
 mod task;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use actix::{
@@ -62,6 +62,8 @@ pub struct AgentActor {
     found: BTreeMap<TaskId, Condition>,
     /// The first assignment of a session is the whole of it.
     whole: bool,
+    /// This node has left: nothing is begun any more.
+    ended: bool,
     reports: VecDeque<(TaskId, Sighting)>,
     /// What was sent and not yet confirmed.
     reporting: Option<(u64, Vec<(TaskId, Sighting)>)>,
@@ -100,6 +102,7 @@ impl AgentActor {
             tasks: BTreeMap::new(),
             found: BTreeMap::new(),
             whole: true,
+            ended: false,
             reports: VecDeque::new(),
             reporting: None,
             seq: 0,
@@ -120,6 +123,9 @@ impl AgentActor {
     }
 
     fn open(&mut self, ctx: &mut Context<Self>) {
+        if self.ended {
+            return;
+        }
         let link = (self.connect)();
         ctx.spawn(link.into_actor(self).map(|link, actor, ctx| match link {
             Some(link) => actor.opened(link, ctx),
@@ -281,6 +287,7 @@ impl Actor for AgentActor {
 impl StreamHandler<Option<ToNode>> for AgentActor {
     fn handle(&mut self, message: Option<ToNode>, ctx: &mut Self::Context) {
         match message {
+            _ if self.ended => {}
             Some(ToNode::Assign(change)) => {
                 let overlay_changed = change.overlay.is_some() || self.whole;
                 if std::mem::take(&mut self.whole) {
@@ -322,10 +329,16 @@ impl Handler<EndAll> for AgentActor {
     type Result = ();
     fn handle(&mut self, EndAll(done): EndAll, ctx: &mut Self::Context) {
         self.link = None;
-        let ids: Vec<TaskId> = self.assignment.tasks.keys().copied().collect();
+        self.ended = true;
+        let mut ids: BTreeSet<TaskId> = self.assignment.tasks.keys().copied().collect();
         self.tasks.clear();
         let tools = self.tools.clone();
         let end = async move {
+            // Not only what was assigned in this life of the daemon: everything there is.
+            match tools.runtime.adopt().await {
+                Ok(found) => ids.extend(found.into_iter().map(|f| f.id)),
+                Err(error) => tracing::error!(%error, "cannot see which containers run"),
+            }
             for id in ids {
                 task::leave_nothing(id, &tools).await;
             }
