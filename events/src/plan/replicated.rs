@@ -258,26 +258,41 @@ fn need(state: &State, task: &Task) -> Need {
 /// Which slots are given up when there are more than wanted: those without a live task first, then those on the
 /// fullest nodes, then those not running, then the highest (Swarm's order).
 fn too_many(state: &State, service: ServiceId, wanted: u64) -> Vec<u64> {
-    let mut newest: BTreeMap<u64, &Task> = BTreeMap::new();
+    struct Rank {
+        idle: bool,
+        slot: u64,
+        ended: bool,
+        node: Option<NodeId>,
+    }
+    let mut newest: Vec<&Task> = Vec::new();
     for task in state.tasks_of(service) {
-        let of_slot = newest.entry(task.slot).or_insert(task);
-        if task.born > of_slot.born {
-            *of_slot = task;
+        // Tasks come by slot, so those of one slot stand together.
+        match newest.last_mut().filter(|t| t.slot == task.slot) {
+            Some(of_slot) if task.born > of_slot.born => *of_slot = task,
+            Some(_) => {}
+            None => newest.push(task),
         }
     }
-    newest.retain(|_, task| task.desired < TaskState::Remove);
-    let mut order: Vec<&Task> = newest.into_values().collect();
-    order.sort_by_key(|t| (!state.is_named(t), t.slot));
-    let mut copies: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
-    let mut ranked: Vec<(bool, usize, &Task)> = order
-        .into_iter()
-        .map(|task| {
-            let nth = copies.entry(task.node).or_default();
-            *nth += 1;
-            (!task.is_live(), *nth, task)
+    let used = newest.into_iter().filter(|task| task.desired < TaskState::Remove);
+    let mut order: Vec<Rank> = used
+        .map(|task| Rank {
+            idle: !state.is_named(task),
+            slot: task.slot,
+            ended: !task.is_live(),
+            node: task.node,
         })
         .collect();
-    ranked.sort_by_key(|(ended, nth, t)| (*ended, *nth, !state.is_named(t), t.slot));
+    order.sort_by_key(|r| (r.idle, r.slot));
+    let mut copies: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
+    let mut ranked: Vec<(bool, usize, bool, u64)> = order
+        .into_iter()
+        .map(|Rank { idle, slot, ended, node }| {
+            let nth = copies.entry(node).or_default();
+            *nth += 1;
+            (ended, *nth, idle, slot)
+        })
+        .collect();
+    ranked.sort_unstable();
     let keep = usize::try_from(wanted).unwrap_or(usize::MAX);
-    ranked.into_iter().skip(keep).map(|(_, _, task)| task.slot).collect()
+    ranked.into_iter().skip(keep).map(|(_, _, _, slot)| slot).collect()
 }

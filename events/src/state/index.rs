@@ -77,22 +77,23 @@ pub struct Index {
     pub deadlines: OrdSet<(Time, Due)>,
 }
 
-/// Which look-ups a task belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Which look-ups a task belongs to. Small, because every record about a task makes two of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskKeys {
     service: ServiceId,
     slot: u64,
     pub(crate) kept: bool,
     node: Option<NodeId>,
-    carried: Option<(NodeId, Resources)>,
-    legs: Vec<TaskLeg>,
+    carried: Option<NodeId>,
+    /// Whether it holds its addresses; once handed out they are always the same.
+    holds: bool,
     pending: bool,
     stopping: bool,
     deadline: Option<Time>,
 }
 
 impl TaskKeys {
-    pub(crate) fn of(task: &Task, reservations: Resources) -> Self {
+    pub(crate) fn of(task: &Task) -> Self {
         let ended = task.has_ended();
         let stopping = task.stopping_since.is_some() && !task.withdrawn && !ended;
         let starts = task.start_at.filter(|_| task.desired == TaskState::Ready && !ended);
@@ -101,8 +102,8 @@ impl TaskKeys {
             slot: task.slot,
             kept: task.desired < TaskState::Remove,
             node: task.node.filter(|_| !task.gone),
-            carried: task.node.filter(|_| task.holds_resources()).map(|n| (n, reservations)),
-            legs: if task.gone { Vec::new() } else { task.legs.clone() },
+            carried: task.node.filter(|_| task.holds_resources()),
+            holds: !task.gone && !task.legs.is_empty(),
             pending: task.node.is_none() && task.desired <= TaskState::Running,
             stopping,
             deadline: if stopping {
@@ -112,11 +113,41 @@ impl TaskKeys {
             },
         }
     }
+
+    /// The keys of the same task when it is in no look-up.
+    fn nowhere(self) -> Self {
+        Self {
+            service: self.service,
+            slot: self.slot,
+            kept: false,
+            node: None,
+            carried: None,
+            holds: false,
+            pending: false,
+            stopping: false,
+            deadline: None,
+        }
+    }
+
+    /// Whether what the task reserved is to be looked up to move it.
+    pub(crate) fn carries_like(self, other: Self) -> bool {
+        self.carried == other.carried
+    }
 }
 
 impl Index {
-    /// Moves a task from its old look-ups to its new ones.
-    pub(crate) fn replace(&mut self, id: TaskId, before: &TaskKeys, after: &TaskKeys) {
+    /// Moves a task from its old look-ups to its new ones; `reserved` is what it carries, if that moves.
+    pub(crate) fn replace(
+        &mut self,
+        id: TaskId,
+        legs: &[TaskLeg],
+        reserved: Resources,
+        before: TaskKeys,
+        after: TaskKeys,
+    ) {
+        if before == after {
+            return;
+        }
         if before.node != after.node {
             before.node.map(|n| self.by_node.remove(&(n, id)));
             after.node.map(|n| self.by_node.insert((n, id)));
@@ -125,19 +156,17 @@ impl Index {
             self.tally(after.service, |t| if after.kept { t.kept += 1 } else { t.kept -= 1 });
         }
         if before.carried != after.carried {
-            self.unload(before);
-            self.load(after);
+            self.unload(before, reserved);
+            self.load(after, reserved);
         }
-        if before.legs != after.legs {
-            for leg in &before.legs {
-                self.addresses.remove(&(leg.network, leg.ip));
-                self.attach(leg.network, before.node, |n| n - 1);
-            }
-            for leg in &after.legs {
-                let holder = self.addresses.insert((leg.network, leg.ip), id);
-                assert!(holder.is_none_or(|h| h == id), "an address has one holder");
-                self.attach(leg.network, after.node, |n| n + 1);
-            }
+        for leg in legs.iter().filter(|_| before.holds && !after.holds) {
+            self.addresses.remove(&(leg.network, leg.ip));
+            self.attach(leg.network, before.node, |n| n - 1);
+        }
+        for leg in legs.iter().filter(|_| after.holds && !before.holds) {
+            let holder = self.addresses.insert((leg.network, leg.ip), id);
+            assert!(holder.is_none(), "an address has one holder");
+            self.attach(leg.network, after.node, |n| n + 1);
         }
         if before.pending != after.pending {
             if after.pending {
@@ -196,19 +225,21 @@ impl Index {
     }
 
     /// Adds a new task to its look-ups.
-    pub(crate) fn insert(&mut self, id: TaskId, keys: &TaskKeys) {
-        self.by_service.insert((keys.service, keys.slot, id));
-        self.replace(id, &TaskKeys::nowhere(keys), keys);
+    pub(crate) fn insert(&mut self, task: &Task, reserved: Resources) {
+        let keys = TaskKeys::of(task);
+        self.by_service.insert((keys.service, keys.slot, task.id));
+        self.replace(task.id, &task.legs, reserved, keys.nowhere(), keys);
     }
 
     /// Takes a task out of all look-ups.
-    pub(crate) fn remove(&mut self, id: TaskId, keys: &TaskKeys) {
-        self.by_service.remove(&(keys.service, keys.slot, id));
-        self.replace(id, keys, &TaskKeys::nowhere(keys));
+    pub(crate) fn remove(&mut self, task: &Task, reserved: Resources) {
+        let keys = TaskKeys::of(task);
+        self.by_service.remove(&(keys.service, keys.slot, task.id));
+        self.replace(task.id, &task.legs, reserved, keys, keys.nowhere());
     }
 
-    fn load(&mut self, keys: &TaskKeys) {
-        let Some((node, reserved)) = keys.carried else { return };
+    fn load(&mut self, keys: TaskKeys, reserved: Resources) {
+        let Some(node) = keys.carried else { return };
         let load = self.loads.entry(node).or_default();
         load.tasks += 1;
         load.reserved = Resources {
@@ -218,8 +249,8 @@ impl Index {
         *self.spread.entry((keys.service, node)).or_default() += 1;
     }
 
-    fn unload(&mut self, keys: &TaskKeys) {
-        let Some((node, reserved)) = keys.carried else { return };
+    fn unload(&mut self, keys: TaskKeys, reserved: Resources) {
+        let Some(node) = keys.carried else { return };
         let load = self.loads.entry(node).or_default();
         load.tasks -= 1;
         load.reserved = Resources {
@@ -233,23 +264,6 @@ impl Index {
         *spread -= 1;
         if *spread == 0 {
             self.spread.remove(&(keys.service, node));
-        }
-    }
-}
-
-impl TaskKeys {
-    /// The keys of the same task when it is in no look-up.
-    fn nowhere(keys: &Self) -> Self {
-        Self {
-            service: keys.service,
-            slot: keys.slot,
-            kept: false,
-            node: None,
-            carried: None,
-            legs: Vec::new(),
-            pending: false,
-            stopping: false,
-            deadline: None,
         }
     }
 }

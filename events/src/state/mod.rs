@@ -19,6 +19,7 @@ use crate::network::{self, Network};
 use crate::node::{self, Node};
 use crate::record::{Hash, Position};
 use crate::service::{self, Service, Version};
+use crate::task::spec::Resources;
 use crate::task::{self, Task};
 use crate::time::{Span, Time};
 
@@ -230,9 +231,14 @@ impl State {
 
     /// The first numbers of a service that no task of it takes.
     pub fn free_slots(&self, service: ServiceId) -> impl Iterator<Item = u64> {
-        let used = self.index.slots.range((service, 1)..).take_while(move |(s, _)| *s == service);
+        let all = (service, 1)..=(service, u64::MAX);
+        let count = self.index.tallies.get(&service).map_or(0, |t| t.slots);
+        let highest = self.index.slots.range(all).next_back().map_or(0, |(_, slot)| *slot);
+        // Without a gap nothing below the highest is free, and nobody has to look.
+        let low = if highest == count { highest + 1 } else { 1 };
+        let used = self.index.slots.range((service, low)..).take_while(move |(s, _)| *s == service);
         let mut used = used.map(|(_, slot)| *slot).peekable();
-        (1u64..).filter(move |slot| used.next_if_eq(slot).is_none())
+        (low..).filter(move |slot| used.next_if_eq(slot).is_none())
     }
 
     /// Tasks on a node that are not gone from it.
@@ -258,17 +264,21 @@ impl State {
 
     /// Changes a task and every look-up that depends on it.
     pub(crate) fn update_task(&mut self, id: TaskId, change: impl FnOnce(&mut Task)) -> &Arc<Task> {
-        let version = |s: &Self, t: &Task| Arc::clone(s.version_of(t));
-        let old = Arc::clone(self.tasks.get(&id).expect("events name tasks that exist"));
-        let reservations = version(self, &old).task.reservations;
-        let before = TaskKeys::of(&old, reservations);
-        drop(old);
-        let slot = self.tasks.get_mut(&id).expect("it was there a moment ago");
+        let slot = self.tasks.get_mut(&id).expect("events name tasks that exist");
+        let before = TaskKeys::of(slot);
         let task = Arc::make_mut(slot);
         change(task);
-        let after = TaskKeys::of(task, reservations);
-        let slot = (task.service, task.slot);
-        self.index.replace(id, &before, &after);
+        let after = TaskKeys::of(task);
+        let (version, slot) = ((task.service, task.version), (task.service, task.slot));
+        if before != after {
+            let reserved = if before.carries_like(after) {
+                Resources::default()
+            } else {
+                let version = self.versions.get(&version).expect("a version outlives its tasks");
+                version.task.reservations
+            };
+            self.index.replace(id, &task.legs, reserved, before, after);
+        }
         if before.kept != after.kept {
             self.recount_slot(slot);
         }

@@ -13,7 +13,6 @@ use crate::service::{Service, Version};
 use crate::task::Task;
 use crate::time::Time;
 
-use super::index::TaskKeys;
 use super::{Outcome, State, VersionKey};
 
 /// First bytes of a snapshot: what it is and in which format.
@@ -116,7 +115,7 @@ impl State {
         }
         for task in self.tasks.values() {
             let reservations = self.version_of(task).task.reservations;
-            index.insert(task.id, &TaskKeys::of(task, reservations));
+            index.insert(task, reservations);
         }
         self.index = index;
         let slots: Vec<_> = self.index.by_service.iter().map(|(s, slot, _)| (*s, *slot)).collect();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::id::ObjectId;
-use crate::state::index::TaskKeys;
 use crate::state::touched::Touched;
 use crate::state::{Record, State};
 
@@ -152,7 +151,7 @@ fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &
         }
         state.mark_dirty(ObjectId::Service(event.service));
     }
-    state.index.insert(event.id, &TaskKeys::of(&task, reservations));
+    state.index.insert(&task, reservations);
     state.tasks.insert(event.id, Arc::new(task));
     state.index.use_slot(event.service, event.slot, true);
     touched.add(ObjectId::Task(event.id));
@@ -162,7 +161,7 @@ fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &
 fn remove(state: &mut State, id: crate::id::TaskId, touched: &mut Touched) {
     let task = state.tasks.get(&id).map(Arc::clone).expect("a removed task exists");
     let reservations = state.version_of(&task).task.reservations;
-    state.index.remove(id, &TaskKeys::of(&task, reservations));
+    state.index.remove(&task, reservations);
     state.tasks.remove(&id);
     state.recount_slot((task.service, task.slot));
     let key = (task.service, task.version);
