@@ -1,1 +1,5 @@
-//! Placeholder.
+//! What only tests need: the simulator of a whole swarm.
+
+#![forbid(unsafe_code)]
+
+pub mod sim;

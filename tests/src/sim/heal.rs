@@ -1,0 +1,204 @@
+//! After the last fault: every service comes to what was asked for or has a reason that holds, what runs is what should,
+//! planning everything finds nothing to do, and the log falls silent.
+
+use std::collections::BTreeSet;
+
+use skein_events::command::Command;
+use skein_events::decide::{Context, decide};
+use skein_events::id::{IdSource, TaskId};
+use skein_events::node::NodeState;
+use skein_events::plan::{self, allocate, liveness, withdraw};
+use skein_events::service::Service;
+use skein_events::state::State;
+use skein_events::state::touched::Touched;
+use skein_events::task::spec::RestartCondition;
+use skein_events::task::{Task, TaskState};
+use skein_events::time::Span;
+use skein_net::overlay::Kernel as _;
+
+use super::check::Check;
+use super::fate;
+use super::load::Client;
+use super::time::nap;
+use super::world::{Machine, World};
+
+/// The swarm has so long to come to rest.
+const CONVERGES_IN: Span = Span::seconds(150);
+const LOOK: Span = Span::millis(500);
+/// A checkpoint follows the last record after so long.
+const CHECKPOINT: Span = Span::seconds(13);
+/// Then nothing is written for so long.
+const SILENCE: Span = Span::seconds(90);
+
+type Judged = Result<(), (Check, String)>;
+
+/// Waits for rest and judges it.
+pub(super) async fn comes_to_rest(world: &World, mut client: Client) -> Judged {
+    let state = world.reach().await.face.state();
+    for service in state.services.values().filter(|s| never_rests(s)) {
+        client.ask(Command::RemoveService(service.id), "remove what never rests").await;
+    }
+    let mut waited = Span(0);
+    loop {
+        nap(LOOK).await;
+        super::judge::machines(world)?;
+        let state = world.reach().await.face.state();
+        match at_rest(world, &state).await {
+            Ok(()) => break,
+            Err(what) if waited >= CONVERGES_IN => return Err(what),
+            Err(_) => waited = Span(waited.0 + LOOK.0),
+        }
+    }
+    world.trace.line("sim", "rest", format_args!("after {waited}"));
+    nap(CHECKPOINT).await;
+    let face = world.reach().await.face;
+    let before = face.state();
+    at_rest(world, &before).await?;
+    plans_nothing(&before, face.time.now())?;
+    nap(SILENCE).await;
+    let after = world.reach().await.face.state();
+    if after.position != before.position {
+        return Err((
+            Check::Quiet,
+            format!("{} at rest, {} later", before.position, after.position),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a service's tasks end and are replaced for ever.
+fn never_rests(service: &Service) -> bool {
+    let task = &service.spec.task;
+    let word = task.container.args.first().map(String::as_str);
+    let bad = task.container.image != fate::IMAGE
+        || matches!(word, Some(fate::NOSUCH | fate::CRASHES | fate::ENDS));
+    bad && task.restart.max_attempts == 0 && task.restart.condition != RestartCondition::None
+}
+
+async fn at_rest(world: &World, state: &State) -> Judged {
+    let late = |text: String| (Check::Converges, text);
+    if let Some(node) = state.nodes.values().find(|n| n.state != NodeState::Ready) {
+        return Err(late(format!("{} is {:?}", node.description.hostname, node.state)));
+    }
+    for service in state.services.values() {
+        let slots: BTreeSet<u64> = state.tasks_of(service.id).map(|t| t.slot).collect();
+        let used: Vec<&Task> = slots
+            .into_iter()
+            .filter_map(|slot| state.newest_of_slot(service.id, slot))
+            .map(|t| &**t)
+            .filter(|t| t.desired < TaskState::Remove)
+            .collect();
+        let name = &service.spec.name;
+        if used.len() as u64 != service.replicas() {
+            return Err(late(format!("{name} has {} of {} slots", used.len(), service.replicas())));
+        }
+        for task in used {
+            fulfilled(state, service, task)
+                .map_err(|why| late(format!("{name}.{} {}: {why}", task.slot, task.id)))?;
+        }
+    }
+    let lingers = |t: &&std::sync::Arc<Task>| t.desired > TaskState::Running && !t.is_over();
+    if let Some(task) = state.tasks.values().find(lingers) {
+        return Err(late(format!("{} is to be {:?} and lingers", task.id, task.desired)));
+    }
+    for machine in world.machines() {
+        nothing_left(machine, state).await?;
+    }
+    Ok(())
+}
+
+/// Whether a slot has what was asked for, or a reason that holds.
+fn fulfilled(state: &State, service: &Service, task: &Task) -> Result<(), String> {
+    if state.is_named(task) {
+        return Ok(());
+    }
+    if task.has_ended() {
+        let policy = service.spec.task.restart;
+        let attempts = state.restarts.get(&(task.service, task.slot)).map_or(0, |t| t.len() as u64);
+        let used_up = policy.max_attempts > 0 && attempts >= policy.max_attempts;
+        let done = match policy.condition {
+            RestartCondition::None => true,
+            RestartCondition::OnFailure => task.status.state == TaskState::Complete || used_up,
+            RestartCondition::Any => used_up,
+        };
+        return (done && task.desired > TaskState::Running)
+            .then_some(())
+            .ok_or_else(|| format!("ended as {:?} and is not replaced", task.status.state));
+    }
+    let Some(obstacle) = task.obstacle.as_ref().filter(|_| task.node.is_none()) else {
+        return Err(format!("is {:?} and to be {:?}", task.status.state, task.desired));
+    };
+    if task.desired != TaskState::Running {
+        return Err(format!("waits to be {:?}", task.desired));
+    }
+    let spec = &state.version_of(task).task;
+    let full = spec.networks.iter().filter_map(|a| state.networks.get(&a.network));
+    let no_address = full.into_iter().any(|n| allocate::address::left(state, n) == 0);
+    let no_room = state.nodes.values().all(|node| {
+        let held = state.tasks.values().filter(|t| t.node == Some(node.id) && t.holds_resources());
+        let used: u64 = held.map(|t| state.version_of(t).task.reservations.cpus.0).sum();
+        used + spec.reservations.cpus.0 > node.description.cpus.0
+    });
+    let redacted =
+        state.version_of(task).detached.is_some_and(|c| !state.detached.contains_key(&c));
+    (no_address || no_room || redacted)
+        .then_some(())
+        .ok_or_else(|| format!("waits without a cause: {obstacle}"))
+}
+
+async fn nothing_left(machine: &Machine, state: &State) -> Judged {
+    let runs = |t: &&std::sync::Arc<Task>| t.status.state == TaskState::Running && !t.gone;
+    let on =
+        |id: &TaskId| state.tasks.get(id).is_some_and(|t| t.node == Some(machine.id) && !t.gone);
+    let wanted: Vec<TaskId> = state
+        .tasks
+        .values()
+        .filter(|t| t.node == Some(machine.id))
+        .filter(runs)
+        .map(|t| t.id)
+        .collect();
+    let running = machine.runtime.running();
+    if running != wanted {
+        let text = format!("{} runs {running:?}, wanted are {wanted:?}", machine.name);
+        return Err((Check::NothingLeft, text));
+    }
+    let attached = machine.kernel.attached().await.expect("a fake kernel remembers");
+    if let Some(left) = attached.iter().find(|id| !on(id)) {
+        return Err((Check::NothingLeft, format!("{left} is still attached on {}", machine.name)));
+    }
+    Ok(())
+}
+
+/// Planning everything proposes nothing that would be accepted.
+fn plans_nothing(state: &State, now: skein_events::time::Time) -> Judged {
+    let acked = state.nodes.keys().map(|id| (*id, state.position)).collect();
+    let mut proposals = plan::plan(state, &Touched::Everything, now).proposals;
+    proposals.extend(liveness::fences(state, &acked));
+    proposals.extend(withdraw::acknowledged(state, &acked));
+    for proposal in proposals {
+        let ids = IdSource::new([1; 32]);
+        let mut context = Context { now, ids, reason: None, acked: acked.clone() };
+        if decide(state, &proposal.command, &mut context).is_ok() {
+            return Err((Check::PlanAtRest, format!("{:?}", proposal.command)));
+        }
+    }
+    Ok(())
+}
+
+/// At last the manager loses power once more: everything is still there.
+pub(super) async fn comes_back(world: &World) -> Judged {
+    let before = world.reach().await.face.state();
+    let mut up = world.up.subscribe();
+    up.mark_unchanged();
+    world.crash.notify_one();
+    up.changed().await.expect("the world outlives its waiters");
+    let face = world.reach().await.face;
+    let mut head = face.published.head.subscribe();
+    let there = head.wait_for(|h| h.position >= before.position);
+    if tokio::time::timeout(CONVERGES_IN.as_std(), there).await.is_err() {
+        let text = format!("{} before, {} after a start", before.position, face.state().position);
+        return Err((Check::HistoryKept, text));
+    }
+    super::audit::audit(world, &face);
+    Ok(())
+}
