@@ -131,6 +131,9 @@ impl NounActor {
         }
         // A deadline already past was planned for just now; what comes of it is news.
         let span = wake_at.map(|at| self.time.until(at)).filter(|s| s.0 > 0);
+        #[cfg(feature = "mutants")]
+        let span =
+            span.filter(|_| !skein_events::mutant::is(skein_events::mutant::Mutant::DeadlineLost));
         self.alarm = span.map(|span| ctx.run_later(span.as_std(), |actor, ctx| actor.think(ctx)));
     }
 }

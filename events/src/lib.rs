@@ -12,6 +12,8 @@ pub mod envelope;
 pub mod event;
 pub mod id;
 pub mod kind;
+#[cfg(feature = "mutants")]
+pub mod mutant;
 pub mod name;
 pub mod network;
 pub mod node;

@@ -171,19 +171,27 @@ impl Writer {
             self.meta.committed = committed.filter(|(_, i)| *i < durable).or(self.meta.committed);
             meta::put(&mut transaction.open_table(META)?, &self.meta)?;
         }
+        #[cfg(feature = "mutants")]
+        if skein_events::mutant::is(skein_events::mutant::Mutant::AckBeforeFsync) {
+            std::mem::take(&mut told).into_iter().for_each(Told::tell);
+        }
         transaction.commit()?;
         if let Some(end) = end {
             self.log.recent().flushed(end);
         }
-        for told in told {
-            match told {
-                Told::Flushed(done) => done.io_completed(Ok(())),
-                // Who no longer listens does not need to know.
-                Told::Done(done) => drop(done.send(())),
-                Told::Truncated(done, link) => drop(done.send(link)),
-            }
-        }
+        told.into_iter().for_each(Told::tell);
         Ok(())
+    }
+}
+
+impl Told {
+    fn tell(self) {
+        match self {
+            Self::Flushed(done) => done.io_completed(Ok(())),
+            // Who no longer listens does not need to know.
+            Self::Done(done) => drop(done.send(())),
+            Self::Truncated(done, link) => drop(done.send(link)),
+        }
     }
 }
 

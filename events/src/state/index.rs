@@ -96,6 +96,10 @@ impl TaskKeys {
     pub(crate) fn of(task: &Task) -> Self {
         let ended = task.has_ended();
         let stopping = task.stopping_since.is_some() && !task.withdrawn && !ended;
+        #[cfg(feature = "mutants")]
+        let gone = task.gone || crate::mutant::address_early(task);
+        #[cfg(not(feature = "mutants"))]
+        let gone = task.gone;
         let starts = task.start_at.filter(|_| task.desired == TaskState::Ready && !ended);
         Self {
             service: task.service,
@@ -103,7 +107,7 @@ impl TaskKeys {
             kept: task.desired < TaskState::Remove,
             node: task.node.filter(|_| !task.gone),
             carried: task.node.filter(|_| task.holds_resources()),
-            holds: !task.gone && !task.legs.is_empty(),
+            holds: !gone && !task.legs.is_empty(),
             pending: task.node.is_none() && task.desired <= TaskState::Running,
             stopping,
             deadline: if stopping {

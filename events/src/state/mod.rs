@@ -139,6 +139,8 @@ impl State {
         }
         self.position = record.position;
         self.at = self.at.max(record.envelope.at);
+        #[cfg(feature = "mutants")]
+        crate::mutant::clock_in_apply(&mut self.at);
         self.epoch = record.envelope.epoch;
         if self.unchecked_since.is_none() {
             self.unchecked_since = Some(self.at);

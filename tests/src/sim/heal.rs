@@ -23,12 +23,14 @@ use super::time::nap;
 use super::world::{Machine, World};
 
 /// The swarm has so long to come to rest.
-const CONVERGES_IN: Span = Span::seconds(150);
+const CONVERGES_IN: Span = Span::seconds(200);
 const LOOK: Span = Span::millis(500);
-/// A checkpoint follows the last record after so long.
-const CHECKPOINT: Span = Span::seconds(13);
-/// Then nothing is written for so long.
-const SILENCE: Span = Span::seconds(90);
+/// Nothing was written for so long: longer than any restart delay, any life cut short, and the wait for a checkpoint.
+const CALM: Span = Span::seconds(17);
+/// Then nothing is written for so long …
+const SILENCE: Span = Span::seconds(20);
+/// … and in some histories for longer than any agent's own rounds.
+const LONG_SILENCE: Span = Span::seconds(90);
 
 type Judged = Result<(), (Check, String)>;
 
@@ -38,24 +40,26 @@ pub(super) async fn comes_to_rest(world: &World, mut client: Client) -> Judged {
     for service in state.services.values().filter(|s| never_rests(s)) {
         client.ask(Command::RemoveService(service.id), "remove what never rests").await;
     }
-    let mut waited = Span(0);
-    loop {
+    let (mut waited, mut calm, mut last) = (Span(0), Span(0), state.position);
+    while calm < CALM {
         nap(LOOK).await;
+        waited = Span(waited.0 + LOOK.0);
         super::judge::machines(world)?;
         let state = world.reach().await.face.state();
-        match at_rest(world, &state).await {
-            Ok(()) => break,
-            Err(what) if waited >= CONVERGES_IN => return Err(what),
-            Err(_) => waited = Span(waited.0 + LOOK.0),
+        let rests = at_rest(world, &state).await;
+        calm =
+            if rests.is_ok() && state.position == last { Span(calm.0 + LOOK.0) } else { Span(0) };
+        last = state.position;
+        if waited >= CONVERGES_IN {
+            rests?;
+            return Err((Check::Quiet, format!("something is still written at {last}")));
         }
     }
     world.trace.line("sim", "rest", format_args!("after {waited}"));
-    nap(CHECKPOINT).await;
     let face = world.reach().await.face;
     let before = face.state();
-    at_rest(world, &before).await?;
     plans_nothing(&before, face.time.now())?;
-    nap(SILENCE).await;
+    nap(if client.dice.chance(20) { LONG_SILENCE } else { SILENCE }).await;
     let after = world.reach().await.face.state();
     if after.position != before.position {
         return Err((

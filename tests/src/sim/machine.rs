@@ -54,6 +54,8 @@ pub(super) async fn manager(world: Rc<World>) {
             End::Power => "lost power at a disk operation".to_owned(),
             End::Killed => "lost power".to_owned(),
             End::Fatal(text) => format!("ended itself: {text}"),
+            // A start that meets a fault of the disk ends; the next one is tried.
+            End::NotStarted(text) if text.contains("(EIO)") => format!("did not start: {text}"),
             End::NotStarted(text) => {
                 world.violate(Check::Opens, text.clone());
                 format!("did not start: {text}")

@@ -65,6 +65,8 @@ fn makes_room(state: &State, objects: &BTreeSet<ObjectId>) -> bool {
 
 fn plan_tasks(state: &State, mut tasks: Vec<&Arc<Task>>, plan: &mut Plan) {
     tasks.sort_by_key(|t| t.born);
+    #[cfg(feature = "mutants")]
+    crate::mutant::hash_order(&mut tasks);
     let mut groups: BTreeMap<(ServiceId, u64), Vec<&Arc<Task>>> = BTreeMap::new();
     for task in tasks {
         groups.entry((task.service, task.version)).or_default().push(task);
