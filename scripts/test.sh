@@ -22,5 +22,7 @@ else
   step cargo test --locked --workspace --no-fail-fast
 fi
 step cargo sim --seeds "${SEEDS:-500}"
+step cargo sim --seeds 20 --twice
+step scripts/mutants.sh
 ONCE=1 step scripts/quickstart.sh
 printf '\n== everything passed\n'

@@ -2,9 +2,7 @@
 //! nothing but the simulator's own check of itself turns on: a release has neither this file nor the lines that ask it.
 
 use std::cell::Cell;
-use std::sync::Arc;
 
-use crate::task::Task;
 use crate::time::Time;
 
 /// A planted fault.
@@ -33,37 +31,35 @@ impl Mutant {
     ];
 }
 
+/// What is outside and never the same twice, made by whoever plants the fault: the core itself cannot ask for it.
+pub type Outside = fn() -> u64;
+
 thread_local! {
-    static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    static ACTIVE: Cell<Option<(Mutant, Outside)>> = const { Cell::new(None) };
 }
 
 /// Turns one fault on, or all off, on this thread.
-pub fn activate(mutant: Option<Mutant>) {
+pub fn activate(mutant: Option<(Mutant, Outside)>) {
     ACTIVE.set(mutant);
 }
 
 /// Whether a fault is on.
 pub fn is(mutant: Mutant) -> bool {
-    ACTIVE.get() == Some(mutant)
+    outside(mutant).is_some()
+}
+
+fn outside(mutant: Mutant) -> Option<Outside> {
+    ACTIVE.get().filter(|(on, _)| *on == mutant).map(|(_, outside)| outside)
 }
 
 pub(crate) fn clock_in_apply(at: &mut Time) {
-    if is(Mutant::ClockInApply) {
-        #[expect(clippy::disallowed_methods, reason = "the fault")]
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        at.0 += now.map_or(0, |now| u64::from(now.subsec_nanos()) % 1_000);
+    if let Some(clock) = outside(Mutant::ClockInApply) {
+        at.0 += clock() % 1_000;
     }
 }
 
-pub(crate) fn address_early(task: &Task) -> bool {
-    is(Mutant::AddressEarly) && task.stopping_since.is_some()
-}
-
-pub(crate) fn hash_order(tasks: &mut Vec<&Arc<Task>>) {
-    if is(Mutant::HashOrder) {
-        #[expect(clippy::disallowed_types, reason = "the fault")]
-        let mut table = std::collections::HashMap::new();
-        table.extend(tasks.drain(..).map(|task| (task.id, task)));
-        tasks.extend(table.into_values());
+pub(crate) fn hash_order<T>(items: &mut [T]) {
+    if let Some(hash) = outside(Mutant::HashOrder) {
+        items.sort_by_cached_key(|_| hash());
     }
 }

@@ -97,7 +97,9 @@ impl TaskKeys {
         let ended = task.has_ended();
         let stopping = task.stopping_since.is_some() && !task.withdrawn && !ended;
         #[cfg(feature = "mutants")]
-        let gone = task.gone || crate::mutant::address_early(task);
+        let gone = task.gone
+            || task.stopping_since.is_some()
+                && crate::mutant::is(crate::mutant::Mutant::AddressEarly);
         #[cfg(not(feature = "mutants"))]
         let gone = task.gone;
         let starts = task.start_at.filter(|_| task.desired == TaskState::Ready && !ended);
