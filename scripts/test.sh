@@ -14,7 +14,7 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export PATH SKEIN_BIN="$target/debug/skein"
 
 step cargo fmt --all --check
-step cargo lint --locked
+step cargo lint
 step cargo build --locked --workspace --all-targets
 if cargo nextest --version >/dev/null 2>&1; then
   step cargo nextest run --locked --workspace --profile all
