@@ -164,7 +164,7 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     if UnixStream::connect(path).is_ok() {
         bail!("another daemon listens on {}: give this one another --host", path.display());
     }
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -232,7 +232,7 @@ fn local(description: &Description, data_root: &Path, id: String) -> Local {
     }
 }
 
-fn ready(host: &PathBuf) {
+fn ready(host: &Path) {
     tracing::info!("listening on unix://{}", host.display());
 }
 
