@@ -1,0 +1,220 @@
+//! Acknowledged creates through the socket of a real daemon, beside durable commits of a bare database on the same disk.
+//! Rounds of both take turns, so that what else the disk does falls on both alike.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use redb::{Database, TableDefinition};
+use skein_events::record::Position;
+use skein_store::{FileDisk, Log, Options};
+
+use crate::client::Client;
+use crate::daemon::{Daemon, Ground};
+use crate::median;
+use crate::report::{Aim, Report, grouped};
+
+/// Turns each load and its limit take.
+const ROUNDS: usize = 3;
+/// Bytes of a row before the batch.
+const ROW_HEAD: usize = 64;
+/// How long the daemon's idling is watched.
+const IDLE: Duration = Duration::from_secs(5);
+
+struct Load {
+    clients: usize,
+    /// Commands in one commit of the limit: as many as can wait for each other.
+    together: usize,
+    aim: &'static str,
+    holds: fn(rate: f64, ratio: f64) -> bool,
+}
+
+const LOADS: [Load; 3] = [
+    Load { clients: 1, together: 1, aim: "ratio ≥ 0.6", holds: |_, ratio| ratio >= 0.6 },
+    Load { clients: 32, together: 32, aim: "≥ 15,000/s", holds: |rate, _| rate >= 15_000.0 },
+    Load { clients: 256, together: 256, aim: "", holds: |_, _| true },
+];
+
+/// How a round went.
+struct Round {
+    rate: f64,
+    middle: Duration,
+    slow: Duration,
+}
+
+pub(crate) fn measure(skein: &Path, length: Duration, report: &mut Report) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let ground = Ground::new(skein)?;
+        let row = row_size(&ground).await?;
+        let daemon = ground.start()?;
+        drop(daemon.client("/services").await?);
+        idle(&daemon, report).await?;
+        report.table(
+            "Acknowledged creates through the socket, per second",
+            "entries per second of a bare redb database, same options, row size and disk",
+        );
+        for load in &LOADS {
+            let mut rounds = Vec::new();
+            let mut limits = Vec::new();
+            for round in 0..ROUNDS {
+                limits.push(bare(&ground, row, load.together, length / 2)?);
+                rounds.push(creates(&ground, load.clients, round, length).await?);
+            }
+            limits.sort_by(f64::total_cmp);
+            rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+            let (limit, Round { rate, middle, slow }) = (limits[ROUNDS / 2], &rounds[ROUNDS / 2]);
+            let ratio = rate / limit;
+            report.figure(
+                &format!("{} clients; {} a commit in the limit", load.clients, load.together),
+                &format!(
+                    "{} (median {:.2} ms, p99 {:.2} ms)",
+                    grouped(*rate),
+                    millis(*middle),
+                    millis(*slow)
+                ),
+                &grouped(limit),
+                &format!("{ratio:.2}"),
+                if load.aim.is_empty() {
+                    Aim::None
+                } else {
+                    Aim::Held(load.aim, (load.holds)(*rate, ratio))
+                },
+            );
+        }
+        report.say(&format!("A row has {row} bytes. Middle of {ROUNDS} rounds that took turns."));
+        let loaded = daemon.memory()?;
+        daemon.stop()?;
+        restart(&ground, loaded, report).await
+    })
+}
+
+fn millis(span: Duration) -> f64 {
+    span.as_secs_f64() * 1e3
+}
+
+/// Bytes of the row a create makes in the log; the swarm is there afterwards.
+async fn row_size(ground: &Ground) -> anyhow::Result<usize> {
+    let daemon = ground.swarm_of_one().await?;
+    let mut client = daemon.client("/services").await?;
+    client.post("/services/create", &service("first-of-all-0")).await?;
+    drop(client);
+    daemon.stop()?;
+    let (log, _writer) = Log::open(
+        std::sync::Arc::new(FileDisk::open(&ground.swarm())?),
+        Options::default(),
+        |_| (),
+    )?;
+    let mut newest = 0;
+    for batch in log.batches(Position(1)) {
+        let batch = batch?;
+        let read = skein_events::codec::Batch::read(&batch.bytes)?;
+        if matches!(read.entries[0].event, skein_events::event::Event::ServiceCreated(_)) {
+            newest = batch.bytes.len() + ROW_HEAD;
+        }
+    }
+    anyhow::ensure!(newest > 0, "the log holds the create");
+    Ok(newest)
+}
+
+fn service(name: &str) -> String {
+    format!(
+        r#"{{"Name":"{name}","Mode":{{"Replicated":{{"Replicas":0}}}},"TaskTemplate":{{"ContainerSpec":{{"Image":"bench:1"}}}}}}"#
+    )
+}
+
+/// So many clients, each with one create under way.
+async fn creates(
+    ground: &Ground,
+    clients: usize,
+    round: usize,
+    length: Duration,
+) -> anyhow::Result<Round> {
+    let socket = ground.socket();
+    let mut connected = Vec::new();
+    for _ in 0..clients {
+        connected.push(Client::to(&socket).await?);
+    }
+    let begun = Instant::now();
+    let loads = connected.into_iter().enumerate().map(|(n, mut client)| async move {
+        let mut spans = Vec::new();
+        let mut before = Instant::now();
+        while before - begun < length {
+            let name = format!("of{clients}-{round}-{n}-{}", spans.len());
+            client.post("/services/create", &service(&name)).await?;
+            let after = Instant::now();
+            spans.push(after - before);
+            before = after;
+        }
+        anyhow::Ok(spans)
+    });
+    let spans = futures::future::try_join_all(loads).await?;
+    let took = begun.elapsed();
+    let mut spans: Vec<Duration> = spans.into_iter().flatten().collect();
+    let rate = spans.len() as f64 / took.as_secs_f64();
+    let middle = median(&mut spans);
+    Ok(Round { rate, middle, slow: spans[spans.len() * 99 / 100] })
+}
+
+/// Entries per second of a database that does nothing else, with the log's own durability.
+fn bare(ground: &Ground, row: usize, together: usize, length: Duration) -> anyhow::Result<f64> {
+    const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
+    let options = Options::default();
+    let file = ground.place("bare.redb");
+    let database: Database = redb::Builder::new().set_cache_size(options.cache).create(&file)?;
+    let bytes = vec![7; row];
+    let mut next = 0;
+    let begun = Instant::now();
+    while begun.elapsed() < length {
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(options.quick_repair);
+        {
+            let mut rows = transaction.open_table(ROWS)?;
+            for _ in 0..together {
+                rows.insert(next, bytes.as_slice())?;
+                next += 1;
+            }
+        }
+        transaction.commit()?;
+    }
+    let rate = next as f64 / begun.elapsed().as_secs_f64();
+    drop(database);
+    std::fs::remove_file(file)?;
+    Ok(rate)
+}
+
+async fn idle(daemon: &Daemon<'_>, report: &mut Report) -> anyhow::Result<()> {
+    let before = daemon.processor_time()?;
+    tokio::time::sleep(IDLE).await;
+    let used = daemon.processor_time()? - before;
+    report.say(&format!(
+        "An idle daemon in a swarm of one, no containers: {:.1} MiB (Pss); {:.1} ms of processor time in {} s.",
+        daemon.memory()? as f64 / 1024.0,
+        millis(used),
+        IDLE.as_secs()
+    ));
+    Ok(())
+}
+
+async fn restart(ground: &Ground, loaded: u64, report: &mut Report) -> anyhow::Result<()> {
+    let (log, writer) = Log::open(
+        std::sync::Arc::new(FileDisk::open(&ground.swarm())?),
+        Options::default(),
+        |_| (),
+    )?;
+    let records = log.head().position.0;
+    drop((log, writer));
+    let size = std::fs::metadata(ground.swarm().join(skein_store::FILE)).context("the log")?.len();
+    let begun = Instant::now();
+    let daemon = ground.start()?;
+    drop(daemon.client("/nodes").await?);
+    let took = begun.elapsed();
+    report.say(&format!(
+        "After all that the log has {} records ({} MiB) and the daemon {} MiB. Started again, it answers its first question about the swarm after {:.0} ms.",
+        grouped(records as f64),
+        size >> 20,
+        loaded >> 10,
+        millis(took)
+    ));
+    daemon.stop()
+}

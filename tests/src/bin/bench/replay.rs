@@ -1,0 +1,120 @@
+//! Replay of a history from disk to a state, as a daemon does when it starts, beside the rate at which the same log's
+//! chain is verified: replay reads and verifies too, so it cannot be faster.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use skein_actors::consensus::{self, Settings};
+use skein_actors::history;
+use skein_actors::log::{Consensus, Verdict};
+use skein_actors::spawner::{Spawner, Threads};
+use skein_events::codec::Batch;
+use skein_events::state::State;
+use skein_events::state::touched::Touched;
+use skein_store::{FileDisk, Log, Options};
+
+use crate::fixture::History;
+use crate::median;
+use crate::report::{Aim, Report, grouped};
+
+const ROUNDS: usize = 3;
+/// Batches in one durable commit while the log is written, which is not measured.
+const FLIGHT: usize = 1_000;
+
+pub(crate) fn measure(history: &History, report: &mut Report) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("skein-bench.").tempdir()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let disk = Arc::new(FileDisk::open(folder.path())?);
+        let fatal = |text: &str| panic!("{text}");
+        let (log, writer) = Log::open(disk, Options::default(), fatal)?;
+        Threads.spawn("log-writer", Box::new(move || Box::pin(writer.run())));
+        fill(&log, history).await?;
+        compare(&log, history, report)?;
+        log.close().await?;
+        Ok(())
+    })
+}
+
+/// Writes the history the way the daemon does: through consensus.
+async fn fill(log: &Log, history: &History) -> anyhow::Result<()> {
+    let settings =
+        Settings { node: 1, seed: 1, snapshots: None, fatal: Box::new(|text| panic!("{text}")) };
+    let (seat, mut deliveries) = consensus::start(&Threads, log.clone(), settings);
+    let drain = tokio::spawn(async move { while deliveries.recv().await.is_some() {} });
+    seat.initialize("127.0.0.1:2377".to_owned()).await?;
+    let mut leadership = seat.leadership();
+    let term = leadership.wait_for(|known| known.leads).await?.term;
+    for flight in history.batches.chunks(FLIGHT) {
+        let verdicts = seat.propose(term, flight.to_vec()).await;
+        anyhow::ensure!(verdicts.iter().all(|v| *v == Verdict::Committed), "the log took a batch");
+    }
+    // The seat closes the log with it; what follows only reads, so both stay until the end of the run.
+    std::mem::forget((seat, drain));
+    Ok(())
+}
+
+fn compare(log: &Log, history: &History, report: &mut Report) -> anyhow::Result<()> {
+    let records = history.state.position.0;
+    let (mut replays, mut chains, mut folds) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (verified, took) = timed(|| log.verify(|_, _| ()));
+        anyhow::ensure!(verified?.records == records, "the log is whole");
+        chains.push(took);
+        let (replayed, took) = timed(|| history::newest(log));
+        let replayed = replayed.map_err(|e| anyhow::anyhow!("{e}"))?;
+        anyhow::ensure!(replayed.diverged.is_none(), "every digest matched");
+        anyhow::ensure!(replayed.tasks.len() == history.state.tasks.len(), "every task is there");
+        replays.push(took);
+        let (folded, took) = timed(|| fold(history));
+        folded.context("the batches decode")?;
+        folds.push(took);
+    }
+    let rate = |spans: &mut [Duration]| records as f64 / median(spans).as_secs_f64();
+    let (replay, chain, fold) = (rate(&mut replays), rate(&mut chains), rate(&mut folds));
+    report.table("Replay, records per second", "verifying the chain of the same log");
+    report.figure(
+        "from disk, as at start: read, verify, decode, apply with look-ups and digests",
+        &grouped(replay),
+        &grouped(chain),
+        &format!("{:.2}", replay / chain),
+        Aim::Held("≥ 500,000/s", replay >= 500_000.0),
+    );
+    report.figure(
+        "from memory: decode, apply with look-ups and digests",
+        &grouped(fold),
+        &grouped(chain),
+        &format!("{:.2}", fold / chain),
+        Aim::None,
+    );
+    report.say(&format!(
+        "{} records in {} batches, {} tasks at the end. Per second of one thread's processor time, so other work on the machine is not counted. Middle of {ROUNDS} rounds.",
+        grouped(records as f64),
+        grouped(history.batches.len() as f64),
+        grouped(history.state.tasks.len() as f64)
+    ));
+    Ok(())
+}
+
+fn fold(history: &History) -> Option<State> {
+    let mut state = State::default();
+    for bytes in &history.batches {
+        let batch = Batch::read(bytes).ok()?;
+        state.apply_batch(state.position.next(), &batch, &mut Touched::Ignored);
+    }
+    Some(state)
+}
+
+/// What a thread spent on a processor: on a busy machine others' work is not counted.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let (begun, before) = (Instant::now(), on_processor());
+    let done = work();
+    let spent = before.zip(on_processor()).map(|(before, after)| after.saturating_sub(before));
+    (done, spent.unwrap_or_else(|| begun.elapsed()))
+}
+
+fn on_processor() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
+}
