@@ -233,7 +233,7 @@ impl LogActor {
         let (mut batches, mut touched, mut bytes) = (Vec::new(), Touched::default(), 0);
         while batches.len() < FLIGHT_COMMANDS && bytes < FLIGHT_BYTES {
             let Some(submit) = self.queue.pop_front() else { break };
-            if let Some(decided) = self.decide(submit, &mut touched) {
+            if let Some(decided) = self.decide(submit, &batches, &mut touched) {
                 bytes += decided.bytes.len();
                 batches.push(decided);
             }
@@ -252,8 +252,13 @@ impl LogActor {
         }));
     }
 
-    /// Decides one command on the tip; answers at once if there is nothing to submit.
-    fn decide(&mut self, submit: Submit, touched: &mut Touched) -> Option<Pending> {
+    /// Decides one command on the tip, after those before it in the flight; answers at once if there is nothing to submit.
+    fn decide(
+        &mut self,
+        submit: Submit,
+        before: &[Pending],
+        touched: &mut Touched,
+    ) -> Option<Pending> {
         let Submit { caller, cause, command, reply } = submit;
         if let Some(known) = caller.request.and_then(|id| self.tip.requests.get(&id)) {
             answer(reply, Answer::Repeated { first: known.first, last: known.last });
@@ -282,19 +287,20 @@ impl LogActor {
         let ids = IdSource::new(self.entropy.seed());
         let acked = OrdMap::clone(&self.acked.load());
         let context = decide::Context { now, ids, reason, acked };
-        let decided = guarded(|| {
-            let mut tip = self.tip.clone();
-            let mut news = Touched::default();
-            write(&mut tip, first, envelope, &command, context, &mut news)
-                .map(|(bytes, batch)| (tip, bytes, batch, news))
-        });
-        match decided {
-            Ok((tip, bytes, batch, news)) => {
-                self.tip = tip;
-                touched.merge(news);
+        // In place, because a copy for each command would copy again what the one before it had made its own.
+        let tip = &mut self.tip;
+        match guarded(|| write(tip, first, envelope, &command, context, touched)) {
+            Ok((bytes, batch)) => {
                 Some(Pending { bytes, first, last: self.tip.position, batch, reply })
             }
             Err(refusal) => {
+                if matches!(refusal, Refusal::Broken(_)) {
+                    // It may have broken off in the middle of a change: the tip is made again without it.
+                    self.tip = (*self.state).clone();
+                    for pending in before {
+                        self.tip.apply_batch(pending.first, &pending.batch, &mut Touched::Ignored);
+                    }
+                }
                 answer(reply, Answer::Failed(refusal.into()));
                 None
             }
