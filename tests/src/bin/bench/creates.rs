@@ -5,12 +5,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use redb::{Database, TableDefinition};
 use skein_events::record::Position;
 use skein_store::{FileDisk, Log, Options};
 
 use crate::client::Client;
 use crate::daemon::{Daemon, Ground};
+use crate::disk;
 use crate::median;
 use crate::report::{Aim, Report, grouped};
 
@@ -58,7 +58,7 @@ pub(crate) fn measure(skein: &Path, length: Duration, report: &mut Report) -> an
             let mut rounds = Vec::new();
             let mut limits = Vec::new();
             for round in 0..ROUNDS {
-                limits.push(bare(&ground, row, load.together, length / 2)?);
+                limits.push(disk::bare(&ground, row, load.together, length / 2)?);
                 rounds.push(creates(&ground, load.clients, round, length).await?);
             }
             limits.sort_by(f64::total_cmp);
@@ -154,33 +154,6 @@ async fn creates(
     let rate = spans.len() as f64 / took.as_secs_f64();
     let middle = median(&mut spans);
     Ok(Round { rate, middle, slow: spans[spans.len() * 99 / 100] })
-}
-
-/// Entries per second of a database that does nothing else, with the log's own durability.
-fn bare(ground: &Ground, row: usize, together: usize, length: Duration) -> anyhow::Result<f64> {
-    const ROWS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
-    let options = Options::default();
-    let file = ground.place("bare.redb");
-    let database: Database = redb::Builder::new().set_cache_size(options.cache).create(&file)?;
-    let bytes = vec![7; row];
-    let mut next = 0;
-    let begun = Instant::now();
-    while begun.elapsed() < length {
-        let mut transaction = database.begin_write()?;
-        transaction.set_quick_repair(options.quick_repair);
-        {
-            let mut rows = transaction.open_table(ROWS)?;
-            for _ in 0..together {
-                rows.insert(next, bytes.as_slice())?;
-                next += 1;
-            }
-        }
-        transaction.commit()?;
-    }
-    let rate = next as f64 / begun.elapsed().as_secs_f64();
-    drop(database);
-    std::fs::remove_file(file)?;
-    Ok(rate)
 }
 
 async fn idle(daemon: &Daemon<'_>, report: &mut Report) -> anyhow::Result<()> {

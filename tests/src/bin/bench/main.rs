@@ -6,6 +6,7 @@
 mod client;
 mod creates;
 mod daemon;
+mod disk;
 mod fixture;
 mod planning;
 mod replay;
