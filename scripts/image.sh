@@ -26,10 +26,10 @@ case $(uname -m) in
 esac
 layer=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
 cat >"$work/config.json" <<JSON
-{"architecture":"$arch","os":"linux","created":"1970-01-01T00:00:01Z",
+{"architecture":"$arch","os":"linux","created":"2026-01-01T00:00:00Z",
 "config":{"Env":["PATH=/bin"],"Cmd":["sh"],"WorkingDir":"/"},
 "rootfs":{"type":"layers","diff_ids":["sha256:$layer"]},
-"history":[{"created":"1970-01-01T00:00:01Z","created_by":"scripts/image.sh"}]}
+"history":[{"created":"2026-01-01T00:00:00Z","created_by":"scripts/image.sh"}]}
 JSON
 id=$(sha256sum "$work/config.json" | cut -d' ' -f1)
 mv "$work/config.json" "$work/$id.json"

@@ -18,6 +18,9 @@ pub(crate) struct Init {
     /// Address to listen on for other nodes
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:2377")]
     listen_addr: String,
+    /// UDP port of the tunnels between nodes; 4789 unless given
+    #[arg(long, value_name = "PORT")]
+    data_path_port: Option<u16>,
     #[command(flatten)]
     because: Because,
 }
@@ -27,6 +30,7 @@ impl Init {
         let request = SwarmInitRequest {
             listen_addr: Some(self.listen_addr),
             advertise_addr: Some(self.advertise_addr),
+            data_path_port: self.data_path_port.map(u32::from),
             spec: Some(SwarmSpec::default()),
             ..SwarmInitRequest::default()
         };
