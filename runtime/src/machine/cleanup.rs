@@ -16,6 +16,22 @@ const DEATH_WAIT: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Kills every process of a cgroup and removes it, in whatever hierarchies there are.
 pub(super) fn kill_cgroup(cgroup: &str) -> Result<(), Error> {
+    for dir in in_hierarchies(cgroup)? {
+        remove_cgroup(&dir)?;
+    }
+    Ok(())
+}
+
+/// Removes a cgroup wherever nothing is in it.
+pub(super) fn remove_empty_cgroup(cgroup: &str) -> Result<(), Error> {
+    for dir in in_hierarchies(cgroup)? {
+        // The kernel refuses while something is in it, which is what is wanted.
+        let _ = fs::remove_dir(dir);
+    }
+    Ok(())
+}
+
+fn in_hierarchies(cgroup: &str) -> Result<Vec<PathBuf>, Error> {
     let relative = cgroup.trim_start_matches('/');
     let mut hierarchies = vec![PathBuf::from(CGROUP_ROOT)];
     for entry in fs::read_dir(CGROUP_ROOT).context("list cgroups")?.flatten() {
@@ -24,10 +40,7 @@ pub(super) fn kill_cgroup(cgroup: &str) -> Result<(), Error> {
             hierarchies.push(entry.path());
         }
     }
-    for hierarchy in hierarchies {
-        remove_cgroup(&hierarchy.join(relative))?;
-    }
-    Ok(())
+    Ok(hierarchies.into_iter().map(|hierarchy| hierarchy.join(relative)).collect())
 }
 
 fn remove_cgroup(dir: &Path) -> Result<(), Error> {

@@ -74,6 +74,8 @@ struct Inner {
     device_cgroup: bool,
     /// The filter of system calls for shims, in base 64.
     filter: String,
+    /// Held by whoever makes a container: what all containers share in the kernel is not taken away meanwhile.
+    making: tokio::sync::RwLock<()>,
 }
 
 impl Machine {
@@ -96,7 +98,8 @@ impl Machine {
         }
         let device_cgroup = Path::new("/sys/fs/cgroup/devices/devices.list").exists();
         let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
-        Ok(Self(Arc::new(Inner { options, images, device_cgroup, filter })))
+        let making = tokio::sync::RwLock::default();
+        Ok(Self(Arc::new(Inner { options, images, device_cgroup, filter, making })))
     }
 
     /// The directory of one container, where its log lies too: see [`crate::log::files`].
@@ -136,7 +139,11 @@ impl Machine {
     async fn create_container(self, container: Container) -> Result<Created, Error> {
         let id = container.id;
         let order = self.blocking(move |this| this.prepare(container)).await?;
-        match self.spawn(&order).await {
+        let spawned = {
+            let _making = self.0.making.read().await;
+            self.spawn(&order).await
+        };
+        match spawned {
             Ok(pid) => Ok(Created { container_id: container_id(id), pid }),
             Err(error) => {
                 // The first error is the one to tell; what this leaves, `remove` or `adopt` finds.
@@ -299,7 +306,11 @@ impl Machine {
             crate::rootfs::overlay::take_away(&dir.join("rootfs"))?;
             cleanup::remove_tree(&this.library().join(id.to_string()))?;
             cleanup::remove_file(&this.sockets().join(id.to_string()))?;
-            cleanup::remove_tree(&dir)
+            cleanup::remove_tree(&dir)?;
+            if let Ok(_alone) = this.0.making.try_write() {
+                cleanup::remove_empty_cgroup(&format!("/skein/{}", this.0.options.root_id))?;
+            }
+            Ok(())
         })
         .await
     }
