@@ -19,6 +19,7 @@ use skein_net::backend::{
 };
 use skein_runtime::api::{ExecSpec, Runtime};
 use skein_runtime::image::LoadedName;
+use skein_store::failpoint;
 
 use crate::clock::Clock;
 use crate::history;
@@ -188,11 +189,15 @@ impl Backend for Service {
             };
             let who = caller.clone();
             let done = face.submit(caller, None, Command::Redact { position, commitment }).await?;
+            failpoint("redact.ordered");
             // Ordered; now erased here. Should the daemon end in between, the next start goes on.
             face.log.redact(position).await.map_err(history::broken)?;
+            failpoint("redact.erased");
             let confirm = Command::ConfirmRedaction { position, node: face.node };
             let who = Caller { reason: None, request: None, ..who };
-            face.submit(who, Some(done.last), confirm).await
+            let confirmed = face.submit(who, Some(done.last), confirm).await;
+            failpoint("redact.confirmed");
+            confirmed
         })
     }
 

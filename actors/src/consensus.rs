@@ -24,6 +24,7 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{OptionalSend, Raft, ReadPolicy, ServerState, SnapshotPolicy};
+use skein_store::failpoint::snapshot_every;
 use skein_store::raft::{EncodedBatch, Machine, Peer, Runtime, Storage, Types};
 use skein_store::{Delivery, Log, SnapshotSource, StateSnapshot, Taken};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -248,7 +249,7 @@ async fn sit(
 ) -> Result<Library, String> {
     let source = settings.snapshots.clone();
     let policy = match source {
-        Some(_) => SnapshotPolicy::LogsSinceLast(SNAPSHOT_EVERY),
+        Some(_) => SnapshotPolicy::LogsSinceLast(snapshot_every(SNAPSHOT_EVERY)),
         None => SnapshotPolicy::Never,
     };
     let config = openraft::Config {

@@ -29,6 +29,7 @@ use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
 use skein_net::backend::{Caller, Committed, Failure, Head};
+use skein_store::failpoint;
 
 use crate::clock::{ClusterTime, Entropy};
 
@@ -311,12 +312,15 @@ impl LogActor {
     fn land(&mut self, ctx: &mut Context<Self>) {
         let Some(flight) = self.flight.take() else { return };
         self.state = Arc::new(self.tip.clone());
+        failpoint("flight.before-publish");
         self.publish(flight.touched);
+        failpoint("flight.before-answer");
         for pending in flight.batches {
             let Pending { first, last, batch, reply, .. } = pending;
             let state = Arc::clone(&self.state);
             answer(reply, Answer::Committed(Committed { first, last, batch, state }));
         }
+        failpoint("flight.after-answer");
         self.take_off(ctx);
     }
 

@@ -19,7 +19,7 @@ use skein_events::time::Span;
 use skein_events::unit::Subnet;
 use skein_net::address;
 use skein_net::backend::{Caller, Failure, InitSwarm, JoinTokens};
-use skein_store::{Disk, FileDisk};
+use skein_store::{Disk, FileDisk, failpoint};
 
 use crate::agent::{AgentActor, EndAll, Tools};
 use crate::reasons::Reasons;
@@ -185,6 +185,7 @@ async fn make(
     let vault = Vault::first(node, root, entropy.seed(), listen);
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::open(&ground.folder).map_err(internal)?);
     vault.write(&ground.folder).map_err(internal)?;
+    failpoint("init.files-written");
     let swarm = Swarm::start(&ground.seams, disk, node, vault.number).map_err(internal)?;
     let command = Command::CreateCluster {
         id: ClusterId::from_random(ids.bytes16()),
@@ -203,7 +204,9 @@ async fn make(
     };
     let began = async {
         swarm.seat.initialize(format!("{ip}:{port}")).await.map_err(internal)?;
+        failpoint("init.before-record");
         swarm.face.submit(caller, None, command).await?;
+        failpoint("init.after-record");
         begin(&ground, &swarm, &vault).await
     };
     match began.await {
@@ -223,9 +226,13 @@ async fn give_up(ground: Ground, swarm: Swarm, agent: Addr<AgentActor>) -> Resul
     let (done, ended) = oneshot::channel();
     agent.send(EndAll(done)).await.map_err(internal)?;
     ended.await.map_err(internal)?;
+    failpoint("leave.ended");
     drop(agent);
     swarm.stop().await;
-    std::fs::remove_dir_all(&ground.folder).map_err(internal)
+    failpoint("leave.stopped");
+    std::fs::remove_dir_all(&ground.folder).map_err(internal)?;
+    failpoint("leave.erased");
+    Ok(())
 }
 
 impl Actor for MemberActor {

@@ -7,6 +7,7 @@
 
 pub mod disk;
 mod error;
+pub mod failpoint;
 mod log;
 pub mod raft;
 mod recent;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use disk::{Disk, FileDisk, SimDisk};
 pub use error::{Damage, Error};
+pub use failpoint::failpoint;
 pub use log::{FILE, Head, Limit, Log, Options, StoredBatch};
 pub use raft::{Delivery, SnapshotSource, Taken};
 pub use row::Kind;

@@ -9,6 +9,7 @@ use skein_events::record::{BatchBytes, Position};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::failpoint::failpoint;
 use crate::log::{self, Limit, Log};
 use crate::row::Row;
 use crate::table::entries::{BASES, ENTRIES, MEMBERSHIPS};
@@ -44,7 +45,9 @@ pub(crate) fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<()
     writer.disk.remove(FILE)?;
     let new = log::make(writer.disk.as_ref(), FILE, writer.options)?;
     copy(log, &new, &rows, first, writer.options.quick_repair)?;
+    failpoint("redact.before-replace");
     writer.disk.replace(FILE, log::FILE)?;
+    failpoint("redact.after-replace");
     log.exchange(Some(new));
     for row in rows.into_values() {
         log.recent().replace(row);

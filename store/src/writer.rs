@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::failpoint::failpoint;
 use crate::log::{Log, Options};
 use crate::raft::{Types, Vote};
 use crate::row::{Kind, Link, Row};
@@ -115,6 +116,7 @@ impl Writer {
     fn commit(&mut self, ops: Vec<Op>) -> Result<(), Error> {
         let mut transaction = self.log.with_database(|database| database.begin_write())?;
         transaction.set_quick_repair(self.options.quick_repair);
+        let (before, after) = names(&ops);
         let mut told = Vec::with_capacity(ops.len());
         let mut end = None;
         {
@@ -171,11 +173,13 @@ impl Writer {
             self.meta.committed = committed.filter(|(_, i)| *i < durable).or(self.meta.committed);
             meta::put(&mut transaction.open_table(META)?, &self.meta)?;
         }
+        failpoint(before);
         #[cfg(feature = "mutants")]
         if skein_events::mutant::is(skein_events::mutant::Mutant::AckBeforeFsync) {
             std::mem::take(&mut told).into_iter().for_each(Told::tell);
         }
         transaction.commit()?;
+        failpoint(after);
         if let Some(end) = end {
             self.log.recent().flushed(end);
         }
@@ -192,6 +196,20 @@ impl Told {
             Self::Done(done) => drop(done.send(())),
             Self::Truncated(done, link) => drop(done.send(link)),
         }
+    }
+}
+
+/// The failpoints around a commit, after what is in it.
+fn names(ops: &[Op]) -> (&'static str, &'static str) {
+    let has = |wanted: fn(&Op) -> bool| ops.iter().any(wanted);
+    if has(|op| matches!(op, Op::Snapshot { .. })) {
+        ("snapshot.before-fsync", "snapshot.after-fsync")
+    } else if has(|op| matches!(op, Op::Append { .. })) {
+        ("log.before-fsync", "log.after-fsync")
+    } else if has(|op| matches!(op, Op::Vote { .. })) {
+        ("vote.before-fsync", "vote.after-fsync")
+    } else {
+        ("mark.before-fsync", "mark.after-fsync")
     }
 }
 

@@ -14,6 +14,7 @@ use skein_events::view::assignment::{self, AssignedTask, Phase};
 use skein_net::overlay::{AttachLeg, Attached, Outside};
 use skein_runtime::api::{Condition, Container, Exit, container_id};
 use skein_runtime::error::Error;
+use skein_store::failpoint;
 
 use super::{AgentActor, Saw, Tools};
 
@@ -122,6 +123,7 @@ impl Life {
             None if self.task.phase == Phase::New => self.begin().await,
             None => End::Status(failed("the container is not there any more")),
         };
+        failpoint("agent.before-report");
         let told = *self.orders.borrow() >= Order::Stop;
         match end {
             End::Told => self.tell(TaskStatus::new(TaskState::Shutdown, "shutdown")),
@@ -167,8 +169,12 @@ impl Life {
         if self.until(Order::Run).await >= Order::Stop {
             return End::Told;
         }
+        failpoint("agent.before-start");
         match self.tools.runtime.start(self.task.id).await {
-            Ok(()) => self.run(pid).await,
+            Ok(()) => {
+                failpoint("agent.after-start");
+                self.run(pid).await
+            }
             Err(error) => End::Status(self.rejected(&error)),
         }
     }
@@ -235,7 +241,9 @@ impl Life {
         let attached = attached.map_err(|e| rejected(chain(&e)))?;
         let container = self.container(&attached);
         self.answer_names(attached);
+        failpoint("agent.before-create");
         let created = self.tools.runtime.create(container).await;
+        failpoint("agent.after-create");
         created.map(|c| c.pid).map_err(|e| self.rejected(&e))
     }
 
