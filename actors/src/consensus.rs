@@ -85,6 +85,7 @@ pub enum Error {
 enum Request {
     Propose { term: u64, flight: Vec<Bytes>, verdicts: oneshot::Sender<Vec<Verdict>> },
     Initialize { address: String, done: oneshot::Sender<Result<(), Error>> },
+    Initialized { done: oneshot::Sender<Result<bool, Error>> },
     ReadIndex { done: oneshot::Sender<Result<u64, Error>> },
     Stop { done: oneshot::Sender<()> },
 }
@@ -165,6 +166,11 @@ impl Seat {
         self.ask(|done| Request::Initialize { address, done }).await?
     }
 
+    /// Whether there is a first entry: who votes. Without it nobody will ever lead.
+    pub async fn is_initialized(&self) -> Result<bool, Error> {
+        self.ask(|done| Request::Initialized { done }).await?
+    }
+
     /// Index of an entry; a state that has applied it has seen every write acknowledged before this was asked.
     pub async fn read_index(&self) -> Result<u64, Error> {
         self.ask(|done| Request::ReadIndex { done }).await?
@@ -226,6 +232,10 @@ async fn run(
                     Some(_) => Error::Initialized,
                     None => Error::Stopped,
                 }));
+            }
+            Request::Initialized { done } => {
+                let result = raft.is_initialized().await;
+                let _ = done.send(result.map_err(|_| Error::Stopped));
             }
             Request::ReadIndex { done } => {
                 let raft = raft.clone();

@@ -117,7 +117,8 @@ async fn take_up(
 ) -> Result<Option<(Swarm, Addr<AgentActor>)>, Failure> {
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::open(&ground.folder).map_err(internal)?);
     let swarm = Swarm::start(&ground.seams, disk, vault.node, vault.number).map_err(internal)?;
-    if swarm.face.state().cluster.is_none() {
+    let begun = swarm.caught_up().await.map_err(internal)?;
+    if !begun || swarm.face.state().cluster.is_none() {
         // The swarm was never made: the daemon ended between its first file and its first record.
         swarm.stop().await;
         std::fs::remove_dir_all(&ground.folder).map_err(internal)?;

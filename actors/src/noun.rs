@@ -143,9 +143,12 @@ impl Actor for NounActor {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
         let listen = self.log.send(Listen(ctx.address().recipient()));
-        ctx.spawn(
-            listen.into_actor(self).map(|sent, _, _| sent.expect("the writer outlives its nouns")),
-        );
+        ctx.spawn(listen.into_actor(self).map(|sent, _, ctx| {
+            // A swarm that was given up as soon as it was taken up has no writer any more.
+            if sent.is_err() {
+                actix::ActorContext::stop(ctx);
+            }
+        }));
     }
 }
 

@@ -166,6 +166,28 @@ impl Swarm {
         Ok(Self { face, seat, dispatch })
     }
 
+    /// Waits until the state holds everything that was acknowledged before this start: how far the log was agreed on is
+    /// known again only when this manager leads. `false` if there is no first entry, so that it never will.
+    pub async fn caught_up(&self) -> Result<bool, consensus::Error> {
+        if !self.seat.is_initialized().await? {
+            return Ok(false);
+        }
+        let stopped = |_| consensus::Error::Stopped;
+        let mut leadership = self.seat.leadership();
+        let index = loop {
+            leadership.wait_for(|l| l.leads).await.map_err(stopped)?;
+            match self.seat.read_index().await {
+                Err(consensus::Error::NotLeader) => {}
+                answer => break answer?,
+            }
+        };
+        self.face.log.watch_head().wait_for(|h| h.index >= Some(index)).await.map_err(stopped)?;
+        let wanted = self.face.log.head().position;
+        let mut head = self.face.published.head.subscribe();
+        head.wait_for(|h| h.position >= wanted).await.map_err(stopped)?;
+        Ok(true)
+    }
+
     /// Starts the agent of this machine, over a link within this process.
     pub fn start_agent(&self, description: Description, tools: Tools) -> Addr<AgentActor> {
         let dispatch = self.dispatch.clone();
