@@ -111,7 +111,19 @@ async fn the_log_finds_what_is_gone() {
     // Bounds are positions, both included.
     let some = server.get("/skein/v1/log?from=@2&to=@4").await.lines();
     assert_eq!(some.iter().map(|l| l["position"].as_u64().unwrap()).collect::<Vec<_>>(), [2, 3, 4]);
-    assert_eq!(server.get("/skein/v1/log?limit=2").await.lines().len(), 2);
+    // A limit means the newest ones, in order.
+    let positions = |lines: Vec<Value>| -> Vec<u64> {
+        lines.iter().map(|l| l["position"].as_u64().unwrap()).collect()
+    };
+    let all = positions(server.get("/skein/v1/log").await.lines());
+    let newest = positions(server.get("/skein/v1/log?limit=2").await.lines());
+    assert_eq!(newest, all[all.len() - 2..]);
+    let web = positions(server.get("/skein/v1/log?object=web").await.lines());
+    let newest = positions(server.get("/skein/v1/log?object=web&limit=1").await.lines());
+    assert_eq!(newest, web[web.len() - 1..]);
+    assert!(server.get("/skein/v1/log?limit=0").await.lines().is_empty());
+    let newest = positions(server.get("/skein/v1/log?to=@4&limit=2").await.lines());
+    assert_eq!(newest, [3, 4]);
     server.get("/skein/v1/log?from=yesterday").await.refused(400);
     // Moments are bounds, too, and so is the header.
     assert!(server.get("/skein/v1/log?to=-10m").await.lines().is_empty());

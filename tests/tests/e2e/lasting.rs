@@ -1,0 +1,136 @@
+//! Containers outlive the daemon: stopped or killed, its next start takes them over, and nothing acknowledged is lost.
+
+use crate::daemon::{Daemon, runs, signal};
+use crate::host::until;
+
+const WEB: &str = "service create --detach --name web --replicas 2 --network shop \
+    --endpoint-mode dnsrr --restart-delay 0s hello:1 sleep 3600";
+
+/// Ends the daemon in some way, and starts it again.
+fn survives(end: fn(&mut Daemon)) {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(WEB);
+    daemon.await_replicas("web", "2/2");
+    let before = ["web.1", "web.2"].map(|task| (daemon.process(task), daemon.running(task)));
+    end(&mut daemon);
+    for (pid, _) in &before {
+        assert!(runs(*pid), "a container ended with its daemon");
+    }
+    assert_ne!(daemon.skein("node ls").code, 0);
+    daemon.resume(&[]);
+    daemon.await_replicas("web", "2/2");
+    let after = ["web.1", "web.2"].map(|task| (daemon.process(task), daemon.running(task)));
+    for (before, after) in before.iter().zip(&after) {
+        let id = |task: &Option<serde_json::Value>| task.as_ref().map(|t| t["ID"].clone());
+        assert_eq!((before.0, id(&before.1)), (after.0, id(&after.1)), "another task runs");
+    }
+    // The names are answered by the new process.
+    assert_eq!(daemon.addresses("web.1", "web").len(), 2);
+    assert_eq!(daemon.skein("exec web.2 sh -c 'exit 3'").code, 3);
+    daemon.ok("service scale --detach web=3");
+    daemon.await_replicas("web", "3/3");
+    assert!(daemon.ok("verify").starts_with("ok: "));
+}
+
+#[test]
+fn containers_outlive_a_stopped_daemon() {
+    survives(Daemon::terminate);
+}
+
+#[test]
+fn containers_outlive_a_killed_daemon() {
+    survives(Daemon::kill);
+}
+
+#[test]
+fn exit_codes_are_kept_while_no_daemon_runs() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(
+        "service create --detach --name job --replicas 1 --network shop --endpoint-mode dnsrr \
+         --restart-condition none hello:1 \
+         sh -c 'trap \"exit 42\" TERM; while :; do sleep 0.1; done'",
+    );
+    daemon.await_replicas("job", "1/1");
+    let pid = daemon.process("job.1");
+    daemon.kill();
+    signal(pid, "TERM");
+    until("the container ends", || (!runs(pid)).then_some(()));
+    daemon.resume(&[]);
+    until("its exit code is told", || {
+        daemon.ok("service ps job").contains("task: non-zero exit (42)").then_some(())
+    });
+}
+
+#[test]
+fn a_task_whose_container_died_meanwhile_is_replaced() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(WEB);
+    daemon.await_replicas("web", "2/2");
+    let pid = daemon.process("web.1");
+    daemon.terminate();
+    signal(pid, "KILL");
+    until("the container ends", || (!runs(pid)).then_some(()));
+    daemon.resume(&[]);
+    until("it is replaced", || {
+        daemon.running("web.1")?;
+        (daemon.process("web.1") != pid).then_some(())
+    });
+    daemon.await_replicas("web", "2/2");
+    assert!(daemon.ok("service ps web").contains("task: non-zero exit (137)"));
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_in_the_middle_of_it() {
+    let mut daemon = Daemon::with_swarm();
+    let mut acknowledged = Vec::new();
+    std::thread::scope(|scope| {
+        let shared = &daemon;
+        let clients: Vec<_> = (0..4)
+            .map(|client| {
+                scope.spawn(move || {
+                    let mut done = Vec::new();
+                    for n in 0.. {
+                        let name = format!("net-{client}-{n}");
+                        if shared.skein(&format!("network create -d overlay {name}")).code != 0 {
+                            return done;
+                        }
+                        done.push(name);
+                    }
+                    done
+                })
+            })
+            .collect();
+        until("some are acknowledged", || (shared.rows("network ls").len() > 12).then_some(()));
+        signal(shared.pid(), "KILL");
+        for client in clients {
+            acknowledged.extend(client.join().expect("a client ends by itself"));
+        }
+    });
+    daemon.kill();
+    daemon.resume(&[]);
+    let rows = daemon.rows("network ls");
+    assert!(acknowledged.len() > 8);
+    for name in acknowledged {
+        assert!(rows.iter().any(|row| row["Name"] == *name), "{name} is lost");
+    }
+    assert!(daemon.ok("verify").starts_with("ok: "));
+}
+
+#[test]
+fn leaving_leaves_nothing() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(WEB);
+    daemon.await_replicas("web", "2/2");
+    daemon.ok("swarm leave --force");
+    assert!(daemon.refused("node ls").contains("not a swarm manager"));
+    until("the containers are gone", || (daemon.processes().len() == 1).then_some(()));
+    assert!(!daemon.data().join("swarm").exists());
+    // A new swarm on the same roots begins at nothing.
+    daemon.ok("swarm init --advertise-addr 127.0.0.1");
+    assert_eq!(daemon.rows("service ls").len(), 0);
+    daemon.ok("swarm leave --force");
+    daemon.terminate();
+    assert_eq!(daemon.remains(), Vec::<String>::new());
+    let links = daemon.host.sh("ip -o link show; nft list ruleset");
+    assert!(!links.contains("skein"), "{links}");
+}

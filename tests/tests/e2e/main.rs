@@ -1,0 +1,13 @@
+//! Whole stories on the real machine: daemons as processes, containers, sockets, Docker's own client.
+//! Each test has a network namespace and roots of its own and leaves nothing, also when it fails. Needs root and
+//! the binary `skein` of the same build; `make test` makes both.
+
+mod beside;
+#[cfg(feature = "failpoints")]
+mod crash;
+mod daemon;
+mod host;
+mod lasting;
+mod network;
+mod scenario;
+mod thread;
