@@ -14,12 +14,14 @@ target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export PATH SKEIN_BIN="$target/debug/skein"
 
 step cargo fmt --all --check
-step cargo lint
-step cargo build --locked --workspace --all-targets
+# With failpoints the daemon can be killed at named places, which a test does; everything is checked as it is then.
+all=(--locked --workspace --features skein-tests/failpoints)
+step cargo clippy "${all[@]}" --all-targets -- -D warnings
+step cargo build "${all[@]}" --all-targets
 if cargo nextest --version >/dev/null 2>&1; then
-  step cargo nextest run --locked --workspace --profile all
+  step cargo nextest run "${all[@]}" --profile all
 else
-  step cargo test --locked --workspace --no-fail-fast
+  step cargo test "${all[@]}" --no-fail-fast
 fi
 step "$target/debug/sim" --seeds "${SEEDS:-500}" # `cargo sim` is faster by far, and one more build of everything
 step "$target/debug/sim" --from 1000 --seeds 10 --twice

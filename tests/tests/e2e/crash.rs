@@ -140,7 +140,6 @@ fn die_and_come_back(plan: &Plan) {
     assert_eq!(signal, Some(6), "{point}: {status}: {}", daemon.words());
     daemon.kill();
     daemon.resume(&[]);
-    eprintln!("{point}: {} acknowledged", acknowledged.values().filter(|done| **done).count());
     check(plan, &daemon, &acknowledged);
 }
 

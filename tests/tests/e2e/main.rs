@@ -2,6 +2,8 @@
 //! Each test has a network namespace and roots of its own and leaves nothing, also when it fails. Needs root and
 //! the binary `skein` of the same build; `make test` makes both.
 
+#![expect(clippy::print_stderr, reason = "what a failed test leaves for its reader")]
+
 mod beside;
 #[cfg(feature = "failpoints")]
 mod crash;
