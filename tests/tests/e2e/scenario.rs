@@ -106,7 +106,7 @@ fn difference(expected: &str, got: &str) -> String {
 }
 
 /// Words as long as a short id.
-const WORDS: [&str; 1] = ["instructions"];
+const WORDS: [&str; 2] = ["instructions", "unrecognized"];
 
 /// What has been seen that has another value in every run.
 #[derive(Default)]
