@@ -32,10 +32,12 @@ impl Link {
         match UnixStream::connect(in_dir(dir.as_fd(), &id.to_string())).await {
             Ok(stream) => Ok(Some(Self { id, stream: BufReader::new(stream) })),
             Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-                ) =>
+                // Reset: it stopped listening before it took the connection.
+                if gone(&error)
+                    || matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+                    ) =>
             {
                 Ok(None)
             }
