@@ -186,10 +186,11 @@ impl DispatchActor {
             let sent = log.send(Submit { caller: planner(name), cause, command, reply });
             async move { if sent.await.is_ok() { answer.await.ok() } else { None } }
         }));
-        ctx.spawn(answers.into_actor(self).map(|_, actor, ctx| {
+        ctx.spawn(answers.into_actor(self).map(|answers, actor, ctx| {
             actor.proposing = false;
-            // What was acknowledged meanwhile follows with the news of these commands.
-            if actor.state.as_ref().is_some_and(|s| !s.index.stopping.is_empty()) {
+            // What was acknowledged meanwhile follows; what was refused waits for news, or it would be refused without end.
+            let went_on = answers.iter().any(|a| matches!(a, Some(Answer::Committed(_))));
+            if went_on && actor.state.as_ref().is_some_and(|s| !s.index.stopping.is_empty()) {
                 ctx.address().try_send(Again).unwrap_or_else(|_| tracing::debug!("mailbox full"));
             }
         }));

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, SpawnHandle,
+    WrapFuture,
+};
 use futures::future::join_all;
 use tokio::sync::oneshot;
 
@@ -11,12 +14,16 @@ use skein_events::plan::{Part, Plan, Proposal, plan_part};
 use skein_events::record::Position;
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
+use skein_events::time::Span;
 
 use crate::clock::ClusterTime;
 use crate::log::{Answer, Listen, LogActor, News, Submit, planner};
 
 /// News that may wait for this actor: more are merged by the sender.
 const MAILBOX: usize = 16;
+
+/// A refused proposal is made again after so long even if the state has not moved: the refusal may have been the writer's, not the state's.
+const AGAIN: Span = Span::millis(200);
 
 /// The actor of one kind of noun.
 pub struct NounActor {
@@ -112,13 +119,22 @@ impl NounActor {
                         tracing::debug!(part = ?actor.part, %failure, "proposal refused");
                         refused = true;
                     }
-                    None => refused = true,
+                    // The writer has ended, and with it everybody who asks it.
+                    None => return ctx.stop(),
                 }
             }
             if refused {
                 let mut again = touched;
                 again.merge(actor.refused.take().map_or_else(Touched::default, |(_, old)| old));
                 actor.refused = Some((seen, again));
+                // From the same state the same would be proposed, and refused, without end.
+                last = last.max(seen.next());
+                ctx.run_later(AGAIN.as_std(), |actor, ctx| {
+                    if let Some(Wait::Position(_)) = actor.waits_for {
+                        actor.waits_for = None;
+                        actor.think(ctx);
+                    }
+                });
             }
             actor.waits_for = Some(Wait::Position(last));
             actor.think(ctx);
