@@ -23,7 +23,7 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   step cargo test "${all[@]}" --no-fail-fast
 fi
-step "$target/debug/sim" --seeds "${SEEDS:-500}" # `cargo sim` is faster by far, and one more build of everything
+step "$target/debug/sim" --seeds "${SEEDS:-500}"
 step "$target/debug/sim" --from 1000 --seeds 10 --twice
 step scripts/mutants.sh
 ONCE=1 step scripts/quickstart.sh
