@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use hyper::Method;
 use jiff::Timestamp;
 
-use crate::args::{Because, Host};
+use crate::args::{Because, Host, Inspecting};
 use crate::client::{Client, encode, nothing};
 use crate::failure::Failure;
 use crate::screen::Screen;
@@ -49,6 +49,29 @@ pub(crate) async fn remove(
         }
     }
     refused.map_or(Ok(()), Err)
+}
+
+/// Shows objects as `inspect` does, each read from its route; those that are there are shown though others are not.
+#[allow(dead_code, reason = "for the inspect commands")]
+pub(crate) async fn inspect(
+    session: &mut Session,
+    route: &str,
+    objects: &[String],
+    inspecting: &Inspecting,
+) -> Result<(), Failure> {
+    let (mut found, mut refused) = (Vec::new(), Vec::new());
+    for object in objects {
+        let path = format!("{route}/{}", encode(object));
+        match session.client.read::<serde_json::Value>(&path, &inspecting.at).await {
+            Ok(value) => found.push(value),
+            Err(failure @ Failure::Refused { .. }) => refused.push(failure),
+            Err(failure) => return Err(failure),
+        }
+    }
+    session.screen.objects(&inspecting.format, &found)?;
+    let last = refused.pop();
+    refused.iter().try_for_each(|failure| session.screen.note(failure))?;
+    last.map_or(Ok(()), Err)
 }
 
 /// This process's standard input, unbuffered.

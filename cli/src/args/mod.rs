@@ -7,7 +7,7 @@ mod shared;
 use clap::{Parser, Subcommand};
 
 pub use daemon::{DaemonArgs, LogFormat};
-pub(crate) use shared::{At, Because, Format, Host, Listing, Moment};
+pub(crate) use shared::{At, Because, Format, Host, Inspecting, Listing, Moment};
 
 use crate::failure::Failure;
 use crate::session::Session;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::screen::{Form, Shape};
+
 /// Address of a daemon: `unix://` and an absolute path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Host(PathBuf);
@@ -91,13 +93,13 @@ fn reason(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// How a list is shown.
+/// How an answer that is no list is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// Aligned columns under upper-case headers.
+    /// Lines to read.
     #[default]
     Table,
-    /// One JSON object a line, with Docker's field names.
+    /// One JSON object a line.
     Json,
 }
 
@@ -107,9 +109,6 @@ impl FromStr for Format {
         match text {
             "table" => Ok(Self::Table),
             "json" => Ok(Self::Json),
-            template if template.contains("{{") => {
-                Err("templates are not understood; use json and a tool like jq".into())
-            }
             _ => Err("a format is table or json".into()),
         }
     }
@@ -124,12 +123,22 @@ pub(crate) struct Listing {
     /// Show only what matches; the same key twice means either, different keys mean both
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = crate::parse::key_value)]
     pub(crate) filter: Vec<(String, String)>,
-    /// Form of the list: table or json
+    /// Form of the list: table, json, or a Go template like '{{.ID}}' or 'table {{.ID}}\t{{.Name}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    pub(crate) format: Format,
+    pub(crate) format: Form,
     /// Do not shorten ids and errors
     #[arg(long)]
     pub(crate) no_trunc: bool,
+    #[command(flatten)]
+    pub(crate) at: At,
+}
+
+/// Options of every command that shows whole objects.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Inspecting {
+    /// Form of the objects: json, or a Go template like '{{.Spec.Name}}'; indented JSON when absent
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub(crate) format: Shape,
     #[command(flatten)]
     pub(crate) at: At,
 }

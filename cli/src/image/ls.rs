@@ -2,12 +2,11 @@
 
 use bollard_stubs::models::ImageSummary;
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::args::Listing;
 use crate::client::Query;
 use crate::failure::Failure;
-use crate::screen::{Row, human};
+use crate::screen::{Cell, Column, human};
 use crate::session::Session;
 
 /// List the images of this node
@@ -18,7 +17,14 @@ pub(crate) struct Ls {
     listing: Listing,
 }
 
-const HEADERS: [&str; 5] = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+const COLUMNS: [Column; 6] = [
+    Column::new("Repository", "REPOSITORY"),
+    Column::new("Tag", "TAG"),
+    Column::new("ID", "IMAGE ID"),
+    Column::new("CreatedSince", "CREATED"),
+    Column::new("Size", "SIZE"),
+    Column::extra("CreatedAt", "CREATED AT"),
+];
 
 impl Ls {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
@@ -26,14 +32,14 @@ impl Ls {
         let path = format!("/images/json{}", Query::default().filtered(&listing.filter));
         let mut images: Vec<ImageSummary> = session.client.read(&path, &listing.at).await?;
         images.sort_by_key(|image| std::cmp::Reverse(image.created));
-        let rows: Vec<Row> =
+        let rows: Vec<_> =
             images.iter().flat_map(|image| rows(image, listing.no_trunc, session.now)).collect();
-        session.screen.list(&listing, &HEADERS, &rows)
+        session.screen.list(&listing, &COLUMNS, &rows)
     }
 }
 
 /// One row a tag; an image without one has one row too.
-fn rows(image: &ImageSummary, whole: bool, now: Timestamp) -> Vec<Row> {
+fn rows(image: &ImageSummary, whole: bool, now: Timestamp) -> Vec<[Cell; COLUMNS.len()]> {
     const NONE: &str = "<none>:<none>";
     let nameless = [NONE.to_owned()];
     let names = if image.repo_tags.is_empty() { &nameless[..] } else { &image.repo_tags };
@@ -44,13 +50,14 @@ fn rows(image: &ImageSummary, whole: bool, now: Timestamp) -> Vec<Row> {
     let size = human::size(image.size);
     let row = |name: &String| {
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
-        let json = json!({
-            "CreatedAt": created, "CreatedSince": since, "ID": image.id, "Repository": repository,
-            "Size": size, "Tag": tag,
-        });
-        let id = human::short(&image.id, whole);
-        let cells = vec![repository.into(), tag.into(), id.clone(), since.clone(), size.clone()];
-        Row { id, cells, json }
+        [
+            repository.into(),
+            tag.into(),
+            Cell::id(&image.id, whole),
+            since.as_str().into(),
+            size.as_str().into(),
+            created.as_str().into(),
+        ]
     };
     names.iter().map(row).collect()
 }

@@ -1,12 +1,11 @@
 //! `skein network ls`.
 
 use bollard_stubs::models::Network;
-use serde_json::json;
 
 use crate::args::Listing;
 use crate::client::Query;
 use crate::failure::Failure;
-use crate::screen::{Row, human};
+use crate::screen::{Cell, Column, human};
 use crate::session::Session;
 
 /// List networks
@@ -17,7 +16,17 @@ pub(crate) struct Ls {
     listing: Listing,
 }
 
-const HEADERS: [&str; 4] = ["NETWORK ID", "NAME", "DRIVER", "SCOPE"];
+const COLUMNS: [Column; 9] = [
+    Column::new("ID", "NETWORK ID"),
+    Column::new("Name", "NAME"),
+    Column::new("Driver", "DRIVER"),
+    Column::new("Scope", "SCOPE"),
+    Column::extra("IPv4", "IPV4"),
+    Column::extra("IPv6", "IPV6"),
+    Column::extra("Internal", "INTERNAL"),
+    Column::extra("Labels", "LABELS"),
+    Column::extra("CreatedAt", "CREATED AT"),
+];
 
 impl Ls {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
@@ -30,26 +39,26 @@ impl Ls {
                 b.name.as_deref().unwrap_or_default(),
             )
         });
-        let rows: Vec<Row> =
-            networks.iter().map(|network| row(network, listing.no_trunc)).collect();
-        session.screen.list(&listing, &HEADERS, &rows)
+        let rows: Vec<_> = networks.iter().map(|network| row(network, listing.no_trunc)).collect();
+        session.screen.list(&listing, &COLUMNS, &rows)
     }
 }
 
-fn row(network: &Network, whole: bool) -> Row {
-    let id = network.id.clone().unwrap_or_default();
-    let name = network.name.clone().unwrap_or_default();
-    let driver = network.driver.clone().unwrap_or_default();
-    let scope = network.scope.clone().unwrap_or_default();
-    let flag = |value: Option<bool>| value.unwrap_or_default().to_string();
+fn row(network: &Network, whole: bool) -> [Cell; COLUMNS.len()] {
+    let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
+    let flag = |value: Option<bool>| Cell::from(value.unwrap_or_default().to_string());
     let mut labels: Vec<String> =
         network.labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
     labels.sort_unstable();
-    let json = json!({
-        "CreatedAt": network.created, "Driver": driver, "ID": id, "IPv4": flag(network.enable_ipv4),
-        "IPv6": flag(network.enable_ipv6), "Internal": flag(network.internal),
-        "Labels": labels.join(","), "Name": name, "Scope": scope,
-    });
-    let id = human::short(&id, whole);
-    Row { id: id.clone(), cells: vec![id, name, driver, scope], json }
+    [
+        Cell::id(network.id.as_deref().unwrap_or_default(), whole),
+        text(&network.name),
+        text(&network.driver),
+        text(&network.scope),
+        flag(network.enable_ipv4),
+        flag(network.enable_ipv6),
+        flag(network.internal),
+        labels.join(",").into(),
+        text(&network.created),
+    ]
 }

@@ -1,12 +1,12 @@
 //! `skein node ls`: every member, the one asked marked with an asterisk.
 
 use bollard_stubs::models::{ManagerStatus, Node, Reachability};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::args::Listing;
 use crate::client::Query;
 use crate::failure::Failure;
-use crate::screen::{Row, human};
+use crate::screen::{Cell, Column, human};
 use crate::session::Session;
 
 /// List the nodes of the swarm
@@ -17,23 +17,26 @@ pub(crate) struct Ls {
     listing: Listing,
 }
 
-const HEADERS: [&str; 6] =
-    ["ID", "HOSTNAME", "STATUS", "AVAILABILITY", "MANAGER STATUS", "ENGINE VERSION"];
+const COLUMNS: [Column; 7] = [
+    Column::new("ID", "ID"),
+    Column::new("Hostname", "HOSTNAME"),
+    Column::new("Status", "STATUS"),
+    Column::new("Availability", "AVAILABILITY"),
+    Column::new("ManagerStatus", "MANAGER STATUS"),
+    Column::new("EngineVersion", "ENGINE VERSION"),
+    Column::extra("Self", "SELF"),
+];
 
 impl Ls {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let listing = self.listing;
         let path = format!("/nodes{}", Query::default().filtered(&listing.filter));
         let mut nodes: Vec<Node> = session.client.read(&path, &listing.at).await?;
-        let own = if listing.quiet {
-            String::new()
-        } else {
-            let info: Value = session.client.read("/info", &listing.at).await?;
-            info["Swarm"]["NodeID"].as_str().unwrap_or_default().to_owned()
-        };
+        let info: Value = session.client.read("/info", &listing.at).await?;
+        let own = info["Swarm"]["NodeID"].as_str().unwrap_or_default();
         nodes.sort_by(|a, b| human::natural(hostname(a), hostname(b)));
-        let rows: Vec<Row> = nodes.iter().map(|node| row(node, &own)).collect();
-        session.screen.list(&listing, &HEADERS, &rows)
+        let rows: Vec<_> = nodes.iter().map(|node| row(node, own)).collect();
+        session.screen.list(&listing, &COLUMNS, &rows)
     }
 }
 
@@ -41,8 +44,8 @@ fn hostname(node: &Node) -> &str {
     node.description.as_ref().and_then(|about| about.hostname.as_deref()).unwrap_or_default()
 }
 
-fn row(node: &Node, own: &str) -> Row {
-    let id = node.id.clone().unwrap_or_default();
+fn row(node: &Node, own: &str) -> [Cell; COLUMNS.len()] {
+    let id = node.id.as_deref().unwrap_or_default();
     let own = id == own;
     let state = node.status.as_ref().and_then(|status| status.state.as_ref());
     let state = state.map(|state| human::title(&state.to_string())).unwrap_or_default();
@@ -52,12 +55,10 @@ fn row(node: &Node, own: &str) -> Row {
     let engine = node.description.as_ref().and_then(|about| about.engine.as_ref());
     let engine = engine.and_then(|engine| engine.engine_version.clone()).unwrap_or_default();
     let host = hostname(node).to_owned();
-    let json = json!({
-        "Availability": availability, "EngineVersion": engine, "Hostname": host, "ID": id,
-        "ManagerStatus": manager, "Self": own, "Status": state,
-    });
-    let marked = if own { format!("{id} *") } else { id.clone() };
-    Row { id, cells: vec![marked, host, state, availability, manager, engine], json }
+    let id = if own { Cell::from(id).marked(format!("{id} *")) } else { id.into() };
+    let rest = [host, state, availability, manager, engine].map(Cell::from);
+    let [host, state, availability, manager, engine] = rest;
+    [id, host, state, availability, manager, engine, own.into()]
 }
 
 fn manager_status(status: &ManagerStatus) -> String {

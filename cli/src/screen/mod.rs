@@ -2,12 +2,18 @@
 //! The only place that writes to them, so that a test can read a command's output from a buffer.
 
 pub(crate) mod human;
+mod list;
+mod object;
 mod table;
+mod template;
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use crate::args::{Format, Listing};
+pub(crate) use list::{Cell, Column, Form};
+pub(crate) use object::Shape;
+
+use crate::args::Listing;
 use crate::failure::Failure;
 
 /// The two streams of a command.
@@ -15,16 +21,6 @@ pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     colour: bool,
-}
-
-/// One line of a list, in all its forms.
-pub(crate) struct Row {
-    /// What `-q` prints.
-    pub(crate) id: String,
-    /// What the table shows, one a header.
-    pub(crate) cells: Vec<String>,
-    /// What `--format json` prints.
-    pub(crate) json: serde_json::Value,
 }
 
 impl Screen {
@@ -76,22 +72,23 @@ impl Screen {
     }
 
     /// A list in the form the user asked for.
-    pub(crate) fn list(
+    pub(crate) fn list<const N: usize>(
         &mut self,
         listing: &Listing,
-        headers: &[&str],
-        rows: &[Row],
+        columns: &[Column; N],
+        rows: &[[Cell; N]],
     ) -> Result<(), Failure> {
-        let text = if listing.quiet {
-            rows.iter().map(|row| format!("{}\n", row.id)).collect()
-        } else {
-            match listing.format {
-                Format::Table => table::render(headers, rows.iter().map(|row| &row.cells[..])),
-                Format::Json => {
-                    rows.iter().map(|row| format!("{}\n", row.json)).collect::<String>()
-                }
-            }
-        };
+        let text = list::render(&listing.format, listing.quiet, columns, rows)?;
+        self.raw(text.as_bytes())
+    }
+
+    /// Inspected objects in the form the user asked for.
+    pub(crate) fn objects(
+        &mut self,
+        shape: &Shape,
+        objects: &[serde_json::Value],
+    ) -> Result<(), Failure> {
+        let text = object::render(shape, objects)?;
         self.raw(text.as_bytes())
     }
 }

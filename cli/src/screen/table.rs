@@ -26,7 +26,7 @@ pub(super) fn render<'a>(headers: &[&str], rows: impl Iterator<Item = &'a [Strin
 }
 
 /// The text with control characters spelled out: names and errors come from containers, and a terminal obeys them.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()

@@ -3,12 +3,11 @@
 use bollard_stubs::models::{
     EndpointPortConfig, EndpointPortConfigPublishModeEnum, Service, ServiceSpecMode,
 };
-use serde_json::json;
 
 use crate::args::Listing;
 use crate::client::Query;
 use crate::failure::Failure;
-use crate::screen::{Row, human};
+use crate::screen::{Cell, Column, human};
 use crate::session::Session;
 
 /// List services
@@ -19,7 +18,14 @@ pub(crate) struct Ls {
     listing: Listing,
 }
 
-const HEADERS: [&str; 6] = ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "PORTS"];
+const COLUMNS: [Column; 6] = [
+    Column::new("ID", "ID"),
+    Column::new("Name", "NAME"),
+    Column::new("Mode", "MODE"),
+    Column::new("Replicas", "REPLICAS"),
+    Column::new("Image", "IMAGE"),
+    Column::new("Ports", "PORTS"),
+];
 
 impl Ls {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
@@ -28,9 +34,8 @@ impl Ls {
         let mut services: Vec<Service> =
             session.client.read(&format!("/services{query}"), &listing.at).await?;
         services.sort_by(|a, b| human::natural(name(a), name(b)));
-        let rows: Vec<Row> =
-            services.iter().map(|service| row(service, listing.no_trunc)).collect();
-        session.screen.list(&listing, &HEADERS, &rows)
+        let rows: Vec<_> = services.iter().map(|service| row(service, listing.no_trunc)).collect();
+        session.screen.list(&listing, &COLUMNS, &rows)
     }
 }
 
@@ -38,8 +43,8 @@ fn name(service: &Service) -> &str {
     service.spec.as_ref().and_then(|spec| spec.name.as_deref()).unwrap_or_default()
 }
 
-fn row(service: &Service, whole: bool) -> Row {
-    let id = service.id.clone().unwrap_or_default();
+fn row(service: &Service, whole: bool) -> [Cell; COLUMNS.len()] {
+    let id = service.id.as_deref().unwrap_or_default();
     let spec = service.spec.clone().unwrap_or_default();
     let template = spec.task_template.unwrap_or_default();
     let image = template.container_spec.and_then(|container| container.image).unwrap_or_default();
@@ -66,11 +71,7 @@ fn row(service: &Service, whole: bool) -> Row {
         .and_then(|endpoint| endpoint.ports.as_deref())
         .unwrap_or_default();
     let ports = ports.iter().filter_map(port).collect::<Vec<_>>().join(", ");
-    let json = json!({
-        "ID": id, "Image": image, "Mode": mode, "Name": name, "Ports": ports, "Replicas": replicas,
-    });
-    let id = human::short(&id, whole);
-    Row { id: id.clone(), cells: vec![id, name, mode.to_owned(), replicas, image, ports], json }
+    [Cell::id(id, whole), name.into(), mode.into(), replicas.into(), image.into(), ports.into()]
 }
 
 fn mode_name(mode: &ServiceSpecMode) -> &'static str {

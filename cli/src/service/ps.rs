@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use bollard_stubs::models::{Node, Service, Task};
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::args::{At, Listing};
 use crate::client::{Client, Query, encode};
 use crate::failure::Failure;
-use crate::screen::{Row, human};
+use crate::screen::{Cell, Column, human};
 use crate::session::Session;
 
 /// List the tasks of services
@@ -22,8 +21,21 @@ pub(crate) struct Ps {
     listing: Listing,
 }
 
-const HEADERS: [&str; 8] =
-    ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR", "PORTS"];
+const COLUMNS: [Column; 10] = [
+    Column::new("ID", "ID"),
+    Column::new("Name", "NAME"),
+    Column::new("Image", "IMAGE"),
+    Column::new("Node", "NODE"),
+    Column::new("DesiredState", "DESIRED STATE"),
+    Column::new("CurrentState", "CURRENT STATE"),
+    Column::new("Error", "ERROR"),
+    Column::new("Ports", "PORTS"),
+    Column::extra("ContainerID", "CONTAINER ID"),
+    Column::extra("PID", "PID"),
+];
+
+type Row = [Cell; COLUMNS.len()];
+
 /// Longest error shown unless `--no-trunc`, as Docker's.
 const ERROR_LENGTH: usize = 30;
 
@@ -47,7 +59,7 @@ impl Ps {
         let tasks: Vec<Task> = session.client.read(&path, &self.listing.at).await?;
         let hosts = hosts(&session.client, &tasks, &self.listing.at).await?;
         let rows = rows(tasks, services, &hosts, self.listing.no_trunc, session.now);
-        session.screen.list(&self.listing, &HEADERS, &rows)
+        session.screen.list(&self.listing, &COLUMNS, &rows)
     }
 }
 
@@ -130,7 +142,7 @@ fn row(
     whole: bool,
     now: Timestamp,
 ) -> Row {
-    let id = task.id.clone().unwrap_or_default();
+    let id = task.id.as_deref().unwrap_or_default();
     let image = task.spec.clone().and_then(|spec| spec.container_spec).and_then(|spec| spec.image);
     let image = image.unwrap_or_default();
     let node = task.node_id.as_deref().unwrap_or_default();
@@ -142,15 +154,18 @@ fn row(
     let current = format!("{state} {}", human::ago(&status.timestamp.unwrap_or_default(), now));
     let error = status.err.unwrap_or_default();
     let container = status.container_status.unwrap_or_default();
-    let json = json!({
-        "ContainerID": container.container_id.unwrap_or_default(), "CurrentState": current,
-        "DesiredState": desired, "Error": error, "ID": id, "Image": image, "Name": name,
-        "Node": node, "PID": container.pid.unwrap_or_default(), "Ports": "",
-    });
-    let error = quoted(&error, whole);
-    let cells =
-        vec![human::short(&id, whole), shown, image, node, desired, current, error, String::new()];
-    Row { id, cells, json }
+    [
+        Cell::id(id, whole),
+        Cell::from(shown).whole(name),
+        image.into(),
+        node.into(),
+        desired.into(),
+        current.into(),
+        Cell::from(quoted(&error, whole)).whole(error),
+        "".into(),
+        container.container_id.unwrap_or_default().into(),
+        container.pid.unwrap_or_default().into(),
+    ]
 }
 
 fn quoted(error: &str, whole: bool) -> String {

@@ -142,10 +142,11 @@ fn usage_errors_exit_with_125_and_say_what_was_expected() {
     "#]].assert_eq(&refused(&["service", "scale", "web=-1"]));
     expect![[r#"
         exit 125
-        error: invalid value '{{.ID}}' for '--format <FORMAT>': templates are not understood; use json and a tool like jq
+        error: invalid value '{{.ID' for '--format <FORMAT>': template parsing error: template: 1:6: unclosed action
 
         For more information, try '--help'.
-    "#]].assert_eq(&refused(&["node", "ls", "--format", "{{.ID}}"]));
+    "#]]
+    .assert_eq(&refused(&["node", "ls", "--format", "{{.ID"]));
     expect![[r#"
         exit 125
         error: invalid value 'yesterday' for '--at <@N|-10m|TIME>': a moment is a position (@8123), an age (-10m) or a time (2026-11-23T14:02:11Z)

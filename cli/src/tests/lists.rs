@@ -52,6 +52,25 @@ fn node_ls_marks_the_node_that_was_asked() {
 }
 
 #[test]
+fn lists_take_templates_with_dockers_field_names() {
+    let daemon = Daemon::answering([(NODES, 200, nodes()), ("GET /v1.41/info", 200, info())]);
+    let shown = |format: &str| skein(&daemon, &["node", "ls", "--format", format]).out();
+    assert_eq!(shown("{{.Hostname}}{{if .Self}}*{{end}}"), "n1*\nn2\n");
+    expect![[r#"
+        HOSTNAME   MANAGER STATUS
+        n1         Leader
+        n2         none
+    "#]]
+    .assert_eq(&shown(r#"table {{.Hostname}}\t{{or .ManagerStatus "none"}}"#));
+    expect![[r#"
+        exit 125
+        map has no entry for key: Host
+        hint: the fields are .ID, .Hostname, .Status, .Availability, .ManagerStatus, .EngineVersion, .Self
+    "#]]
+    .assert_eq(&skein(&daemon, &["node", "ls", "--format", "{{.Host}}"]).refusal());
+}
+
+#[test]
 fn every_read_of_a_list_looks_at_the_same_past() {
     let daemon = Daemon::answering([(NODES, 200, nodes()), ("GET /v1.41/info", 200, info())]);
     skein(&daemon, &["node", "ls", "--at", "-10m"]).out();
