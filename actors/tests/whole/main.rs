@@ -1,6 +1,8 @@
 //! One swarm from its real parts on simulated ground: a command goes in, a task runs, dies, is replaced, leaves.
 //! The simulator tries the same under faults; this is the shortest whole path.
 
+mod broken;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -49,6 +51,76 @@ fn user() -> Caller {
     }
 }
 
+fn node() -> NodeId {
+    NodeId::from_random([1; 16])
+}
+
+fn description() -> Description {
+    Description {
+        hostname: "one".to_owned(),
+        os: "linux".to_owned(),
+        architecture: "x86_64".to_owned(),
+        cpus: NanoCpus(2_000_000_000),
+        memory: Bytes(1 << 30),
+        engine: "test".to_owned(),
+    }
+}
+
+/// Makes a swarm of the one node.
+fn cluster() -> Command {
+    Command::CreateCluster {
+        id: ClusterId::from_random([2; 16]),
+        spec: ClusterSpec {
+            pool: "10.0.0.0/8".parse().expect("a subnet"),
+            pool_prefix: 24,
+            data_path_port: 4789,
+            task_history: 5,
+            node_grace: Span::seconds(15),
+        },
+        ca_certificate: String::new(),
+        worker_token: Hash::default(),
+        manager_token: Hash::default(),
+        node: NewNode {
+            id: node(),
+            role: Role::Manager,
+            availability: Availability::Active,
+            address: Ipv4Addr::LOCALHOST,
+            port: 2377,
+            description: description(),
+        },
+    }
+}
+
+fn network(name: &str) -> Command {
+    let spec = NetworkSpec {
+        name: name.parse().expect("a name"),
+        internal: false,
+        attachable: false,
+        labels: vec![],
+        options: vec![],
+    };
+    Command::CreateNetwork(NewNetwork { spec, subnet: None, gateway: None })
+}
+
+/// A service on no network.
+fn service() -> ServiceSpec {
+    ServiceSpec {
+        name: "web".parse().expect("a name"),
+        labels: vec![],
+        mode: Mode::Replicated { replicas: 3 },
+        endpoint: EndpointMode::Dnsrr,
+        task: TaskSpec {
+            container: ContainerSpec {
+                image: "busybox:latest".to_owned(),
+                stop_grace: Span::seconds(10),
+                ..ContainerSpec::default()
+            },
+            restart: RestartPolicy { delay: Span(0), ..RestartPolicy::default() },
+            ..TaskSpec::default()
+        },
+    }
+}
+
 async fn until(swarm: &Swarm, what: &str, holds: impl Fn(&State) -> bool) {
     let mut head = swarm.face.published.head.subscribe();
     let reached = async {
@@ -73,39 +145,9 @@ fn a_service_runs_heals_scales_and_goes() {
         };
         let disk = SimDisk::new(1);
         let medium: Arc<dyn Disk> = Arc::new(disk.mount());
-        let description = Description {
-            hostname: "one".to_owned(),
-            os: "linux".to_owned(),
-            architecture: "x86_64".to_owned(),
-            cpus: NanoCpus(2_000_000_000),
-            memory: Bytes(1 << 30),
-            engine: "test".to_owned(),
-        };
-        let node = NodeId::from_random([1; 16]);
-        let swarm = Swarm::start(&seams, medium, node, 1).expect("it starts");
+        let swarm = Swarm::start(&seams, medium, node(), 1).expect("it starts");
         swarm.seat.initialize("127.0.0.1:2377".to_owned()).await.expect("one voter");
-        let create = Command::CreateCluster {
-            id: ClusterId::from_random([2; 16]),
-            spec: ClusterSpec {
-                pool: "10.0.0.0/8".parse().unwrap(),
-                pool_prefix: 24,
-                data_path_port: 4789,
-                task_history: 5,
-                node_grace: Span::seconds(15),
-            },
-            ca_certificate: String::new(),
-            worker_token: Hash::default(),
-            manager_token: Hash::default(),
-            node: NewNode {
-                id: node,
-                role: Role::Manager,
-                availability: Availability::Active,
-                address: Ipv4Addr::LOCALHOST,
-                port: 2377,
-                description: description.clone(),
-            },
-        };
-        swarm.face.submit(user(), None, create).await.expect("a swarm");
+        swarm.face.submit(user(), None, cluster()).await.expect("a swarm");
         let wall = Arc::clone(&clock);
         let runtime = Arc::new(FakeRuntime::new(
             Arc::new(|span| Box::pin(tokio::time::sleep(span.as_std()))),
@@ -119,38 +161,16 @@ fn a_service_runs_heals_scales_and_goes() {
             names: Arc::new(Silent),
             resolv_conf: String::new(),
         };
-        let _agent = swarm.start_agent(description, tools);
+        let _agent = swarm.start_agent(description(), tools);
         until(&swarm, "the node is ready", |s| {
             s.nodes.values().all(|n| n.state == NodeState::Ready)
         })
         .await;
 
-        let spec = NetworkSpec {
-            name: "net".parse().unwrap(),
-            internal: false,
-            attachable: false,
-            labels: vec![],
-            options: vec![],
-        };
-        let new = NewNetwork { spec, subnet: None, gateway: None };
-        let made = swarm.face.submit(user(), None, Command::CreateNetwork(new)).await.unwrap();
+        let made = swarm.face.submit(user(), None, network("net")).await.unwrap();
         let network = *made.state.networks.keys().next().unwrap();
-        let spec = ServiceSpec {
-            name: "web".parse().unwrap(),
-            labels: vec![],
-            mode: Mode::Replicated { replicas: 3 },
-            endpoint: EndpointMode::Dnsrr,
-            task: TaskSpec {
-                container: ContainerSpec {
-                    image: "busybox:latest".to_owned(),
-                    stop_grace: Span::seconds(10),
-                    ..ContainerSpec::default()
-                },
-                restart: RestartPolicy { delay: Span(0), ..RestartPolicy::default() },
-                networks: vec![Attachment { network, aliases: vec![] }],
-                ..TaskSpec::default()
-            },
-        };
+        let mut spec = service();
+        spec.task.networks.push(Attachment { network, aliases: vec![] });
         let create = Command::CreateService { spec, env: vec!["A=1".to_owned()] };
         let made = swarm.face.submit(user(), None, create.clone()).await.unwrap();
         let service = *made.state.services.keys().next().unwrap();
