@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use skein_events::codec::Batch;
-use skein_events::record::Position;
+use skein_events::record::{Malformed, Position};
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
 use skein_events::time::Time;
@@ -39,8 +39,13 @@ pub fn state_at(log: &Log, position: Position) -> Result<State, Failure> {
         ))));
     }
     let mut state = match log.snapshot_at_or_before(position).map_err(broken)? {
-        Some(snapshot) => State::from_snapshot(&snapshot.bytes)
-            .map_err(|e| Failure::Internal(format!("snapshot at {}: {e}", snapshot.position)))?,
+        Some(snapshot) => match State::from_snapshot(&snapshot.bytes) {
+            // Of another release: the log gives the same, from its beginning.
+            Err(Malformed::Magic) => State::default(),
+            read => read.map_err(|e| {
+                Failure::Internal(format!("snapshot at {}: {e}", snapshot.position))
+            })?,
+        },
         None => State::default(),
     };
     let mut ignored = Touched::Ignored;

@@ -11,6 +11,7 @@ use imbl::OrdMap;
 use tokio::sync::{oneshot, watch};
 
 use skein_events::command::Command;
+use skein_events::envelope::Who;
 use skein_events::id::NodeId;
 use skein_events::node::Description;
 use skein_events::plan::PARTS;
@@ -201,13 +202,24 @@ impl Swarm {
         AgentActor::spawn(self.face.node, description, tools, connect)
     }
 
-    /// Erases what was ordered to be erased and is still there: the daemon may have ended in between.
+    /// Erases what was ordered to be erased and confirms it: the daemon may have ended before, in between or after.
     pub async fn finish_redactions(&self) -> Result<(), Failure> {
         let state = self.face.published.state.load_full();
-        for position in state.cluster.iter().flat_map(|c| &c.redacted) {
-            if matches!(history::detachable(&self.face.log, *position)?, Some((true, _))) {
-                self.face.log.redact(*position).await.map_err(history::broken)?;
+        for (&(node, position), order) in &state.unconfirmed {
+            if node != self.face.node {
+                continue;
             }
+            if matches!(history::detachable(&self.face.log, position)?, Some((true, _))) {
+                self.face.log.redact(position).await.map_err(history::broken)?;
+            }
+            let caller = Caller {
+                who: Who::Node { id: node },
+                client: concat!("skein/", env!("CARGO_PKG_VERSION")).to_owned(),
+                reason: None,
+                request: None,
+            };
+            let confirm = Command::ConfirmRedaction { position, node };
+            self.face.submit(caller, Some(*order), confirm).await?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::id::ObjectId;
+use crate::node::Role;
 use crate::state::touched::Touched;
 use crate::state::{Record, State};
 
@@ -44,8 +45,14 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
                 cluster.redacted.push(event.position);
                 cluster.last = record.position;
             }
+            let managers = state.nodes.values().filter(|n| n.role == Role::Manager);
+            let orders = managers.map(|n| ((n.id, event.position), record.position));
+            let orders: Vec<_> = orders.collect();
+            state.unconfirmed.extend(orders);
         }
-        Event::RedactionConfirmed(_) => {}
+        Event::RedactionConfirmed(event) => {
+            state.unconfirmed.remove(&(event.node, event.position));
+        }
         Event::NodeJoined(_)
         | Event::NodeDescribed(_)
         | Event::NodeStateChanged(_)

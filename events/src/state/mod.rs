@@ -73,6 +73,8 @@ pub struct State {
     pub restarts: OrdMap<(ServiceId, u64), Arc<Vec<Time>>>,
     /// Detached values that are still needed, beside their commitments. Not covered by digests.
     pub detached: OrdMap<Hash, Arc<Detached>>,
+    /// Managers that have yet to confirm an erasure, and the record that ordered it. Not covered by digests.
+    pub unconfirmed: OrdMap<(NodeId, Position), Position>,
     /// Answers given to requests.
     pub requests: OrdMap<RequestId, Outcome>,
     request_order: OrdSet<(Position, RequestId)>,

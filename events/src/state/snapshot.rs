@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::envelope::Detached;
-use crate::id::{RequestId, ServiceId};
+use crate::id::{NodeId, RequestId, ServiceId};
 use crate::network::Network;
 use crate::node::Node;
 use crate::record::{Hash, Malformed, Position};
@@ -16,7 +16,7 @@ use crate::time::Time;
 use super::{Outcome, State, VersionKey};
 
 /// First bytes of a snapshot: what it is and in which format.
-const MAGIC: &[u8; 8] = b"SKSNAP\x00\x01";
+const MAGIC: &[u8; 8] = b"SKSNAP\x00\x02";
 
 type Restarts = ((ServiceId, u64), Arc<Vec<Time>>);
 
@@ -37,6 +37,7 @@ struct Nouns {
     versions: Vec<(VersionKey, Arc<Version>)>,
     restarts: Vec<Restarts>,
     detached: Vec<(Hash, Arc<Detached>)>,
+    unconfirmed: Vec<((NodeId, Position), Position)>,
     requests: Vec<(RequestId, Outcome)>,
 }
 
@@ -59,6 +60,7 @@ impl State {
             versions: self.versions.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
             restarts: self.restarts.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
             detached: self.detached.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
+            unconfirmed: self.unconfirmed.iter().map(|(k, v)| (*k, *v)).collect(),
             requests: self.requests.iter().map(|(k, v)| (*k, *v)).collect(),
         };
         let out = MAGIC.to_vec();
@@ -86,6 +88,7 @@ impl State {
             versions: nouns.versions.into_iter().collect(),
             restarts: nouns.restarts.into_iter().collect(),
             detached: nouns.detached.into_iter().collect(),
+            unconfirmed: nouns.unconfirmed.into_iter().collect(),
             request_order: nouns.requests.iter().map(|(id, o)| (o.first, *id)).collect(),
             requests: nouns.requests.into_iter().collect(),
             ..Self::default()

@@ -312,6 +312,7 @@ fn assert_same(left: &State, right: &State) {
     assert_eq!(left.versions, right.versions);
     assert_eq!(left.restarts, right.restarts);
     assert_eq!(left.detached, right.detached);
+    assert_eq!(left.unconfirmed, right.unconfirmed);
     assert_eq!(left.requests, right.requests);
     assert_eq!(left.checkpoint, right.checkpoint);
     assert_eq!(left.unchecked_since, right.unchecked_since);

@@ -65,3 +65,15 @@ fn a_checkpoint_is_written_only_when_something_happened() {
         .when(Command::Checkpoint)
         .refused_as("stale", "stale plan: nothing happened since the last checkpoint");
 }
+
+#[test]
+fn an_erasure_is_open_until_every_manager_has_confirmed_it() {
+    let position = Position(1);
+    let redact = Command::Redact { position, commitment: Hash([1; 32]) };
+    let mut world = given(|w| w.user(redact));
+    let order = world.state.position;
+    let open: Vec<_> = world.state.unconfirmed.iter().map(|(k, v)| (*k, *v)).collect();
+    assert_eq!(open, [((node_id(1), position), order)], "only managers hold the log");
+    world.user(Command::ConfirmRedaction { position, node: node_id(1) });
+    assert!(world.state.unconfirmed.is_empty());
+}
