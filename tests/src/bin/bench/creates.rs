@@ -180,7 +180,7 @@ async fn restart(ground: &Ground, loaded: u64, report: &mut Report) -> anyhow::R
     let size = std::fs::metadata(ground.swarm().join(skein_store::FILE)).context("the log")?.len();
     let begun = Instant::now();
     let daemon = ground.start()?;
-    drop(daemon.client("/nodes").await?);
+    let mut client = daemon.client("/nodes").await?;
     let took = begun.elapsed();
     report.say(&format!(
         "After all that the log has {} records ({} MiB) and the daemon {} MiB. Started again, it answers its first question about the swarm after {:.0} ms.",
@@ -189,5 +189,5 @@ async fn restart(ground: &Ground, loaded: u64, report: &mut Report) -> anyhow::R
         loaded >> 10,
         millis(took)
     ));
-    daemon.stop()
+    daemon.leave(&mut client).await
 }

@@ -117,13 +117,27 @@ impl Daemon<'_> {
         self.end()
     }
 
+    /// Ends it and its swarm: its links and ports are free for the daemon of the next figure.
+    pub(crate) async fn leave(mut self, client: &mut Client) -> anyhow::Result<()> {
+        client.post("/swarm/leave?force=1", "").await?;
+        self.end()
+    }
+
     fn end(&mut self) -> anyhow::Result<()> {
         if self.child.try_wait()?.is_some() {
             return Ok(());
         }
         let pid = self.child.id().to_string();
         Command::new("kill").args(["-TERM", &pid]).status()?;
-        self.child.wait()?;
+        let begun = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if begun.elapsed() > PATIENCE {
+                self.child.kill()?;
+                self.child.wait()?;
+                bail!("the daemon does not end: {}", self.ground.said());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
     }
 

@@ -58,9 +58,12 @@ pub(crate) fn measure(skein: &Path, starts: usize, report: &mut Report) -> anyho
             .await?;
         let outcome = starts_of(&ground, &mut client, starts, report).await;
         remove_all(&mut client).await?;
-        daemon.stop()?;
         outcome?;
-        explain(&ground, report)
+        daemon.stop()?;
+        explain(&ground, report)?;
+        let daemon = ground.start()?;
+        let mut client = daemon.client("/nodes").await?;
+        daemon.leave(&mut client).await
     })
 }
 
