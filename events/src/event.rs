@@ -31,71 +31,106 @@ macro_rules! payloads {
 pub(crate) use payloads;
 
 macro_rules! events {
-    ($($code:literal $version:literal $text:literal $name:ident,)*) => {
+    ($($noun:ident $of_noun:ident {
+        $($code:literal $version:literal $text:literal $name:ident,)*
+    })*) => {
         /// Something that happened.
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
         #[serde(untagged)]
         #[allow(missing_docs, clippy::large_enum_variant, reason = "each variant is its payload; an event is held by the one")]
         pub enum Event {
-            $($name($name),)*
+            $($($name($name),)*)*
         }
 
         /// Every kind there is, in order of its number.
-        pub const KINDS: &[Kind] = &[$(Kind { code: $code, version: $version, name: $text },)*];
+        pub const KINDS: &[Kind] =
+            &[$($(Kind { code: $code, version: $version, name: $text },)*)*];
+
+        $(
+            /// An event of one noun, so that its fold lists its own and no others.
+            #[derive(Clone, Copy, Debug)]
+            #[allow(missing_docs, clippy::enum_variant_names, reason = "each variant is named as its payload")]
+            pub enum $of_noun<'a> {
+                $($name(&'a $name),)*
+            }
+        )*
+
+        /// An event, sorted by its noun.
+        #[derive(Clone, Copy, Debug)]
+        #[allow(missing_docs, reason = "each variant is a noun")]
+        pub enum ByNoun<'a> {
+            $($noun($of_noun<'a>),)*
+        }
 
         impl Event {
+            /// Its noun, and itself as one of that noun's events.
+            pub fn by_noun(&self) -> ByNoun<'_> {
+                match self {
+                    $($(Self::$name(payload) => ByNoun::$noun($of_noun::$name(payload)),)*)*
+                }
+            }
             /// Its kind.
             pub fn kind(&self) -> Kind {
                 match self {
-                    $(Self::$name(_) => Kind { code: $code, version: $version, name: $text },)*
+                    $($(Self::$name(_) => Kind { code: $code, version: $version, name: $text },)*)*
                 }
             }
             /// Its payload's bytes at the current version.
             pub fn encode(&self) -> Vec<u8> {
                 match self {
-                    $(Self::$name(payload) => crate::codec::encode(payload),)*
+                    $($(Self::$name(payload) => crate::codec::encode(payload),)*)*
                 }
             }
             /// Reads a payload of any version ever published; the bytes' hash was checked before.
             pub fn decode(kind: u16, version: u16, bytes: &[u8]) -> Result<Self, Malformed> {
                 match (kind, version) {
-                    $(($code, $version) => crate::codec::decode::<$name>(bytes).map(Self::$name),)*
+                    $($(($code, $version) => crate::codec::decode::<$name>(bytes).map(Self::$name),)*)*
                     _ => crate::upcast::decode(kind, version, bytes),
                 }
             }
         }
-        $(impl From<$name> for Event {
+        $($(impl From<$name> for Event {
             fn from(payload: $name) -> Self {
                 Self::$name(payload)
             }
-        })*
+        })*)*
     };
 }
 
 events! {
-    1 1 "cluster.created" ClusterCreated,
-    2 1 "cluster.checkpointed" Checkpointed,
-    3 1 "cluster.level-raised" LevelRaised,
-    4 1 "cluster.record-redacted" RecordRedacted,
-    5 1 "cluster.redaction-confirmed" RedactionConfirmed,
-    16 1 "node.joined" NodeJoined,
-    17 1 "node.described" NodeDescribed,
-    18 1 "node.state-changed" NodeStateChanged,
-    19 1 "node.fenced" NodeFenced,
-    32 1 "network.created" NetworkCreated,
-    33 1 "network.removed" NetworkRemoved,
-    48 1 "service.created" ServiceCreated,
-    49 1 "service.scaled" ServiceScaled,
-    50 1 "service.removed" ServiceRemoved,
-    64 1 "task.created" TaskCreated,
-    65 1 "task.assigned" TaskAssigned,
-    66 1 "task.obstructed" TaskObstructed,
-    67 1 "task.status-changed" TaskStatusChanged,
-    68 1 "task.desired-changed" TaskDesiredChanged,
-    69 1 "task.withdrawn" TaskWithdrawn,
-    70 1 "task.gone" TaskGone,
-    71 1 "task.removed" TaskRemoved,
-    72 1 "task.exec-started" TaskExecStarted,
+    Cluster ClusterEvent {
+        1 1 "cluster.created" ClusterCreated,
+        2 1 "cluster.checkpointed" Checkpointed,
+        3 1 "cluster.level-raised" LevelRaised,
+        4 1 "cluster.record-redacted" RecordRedacted,
+        5 1 "cluster.redaction-confirmed" RedactionConfirmed,
+    }
+    Node NodeEvent {
+        16 1 "node.joined" NodeJoined,
+        17 1 "node.described" NodeDescribed,
+        18 1 "node.state-changed" NodeStateChanged,
+        19 1 "node.fenced" NodeFenced,
+    }
+    Network NetworkEvent {
+        32 1 "network.created" NetworkCreated,
+        33 1 "network.removed" NetworkRemoved,
+    }
+    Service ServiceEvent {
+        48 1 "service.created" ServiceCreated,
+        49 1 "service.scaled" ServiceScaled,
+        50 1 "service.removed" ServiceRemoved,
+    }
+    Task TaskEvent {
+        64 1 "task.created" TaskCreated,
+        65 1 "task.assigned" TaskAssigned,
+        66 1 "task.obstructed" TaskObstructed,
+        67 1 "task.status-changed" TaskStatusChanged,
+        68 1 "task.desired-changed" TaskDesiredChanged,
+        69 1 "task.withdrawn" TaskWithdrawn,
+        70 1 "task.gone" TaskGone,
+        71 1 "task.removed" TaskRemoved,
+        72 1 "task.exec-started" TaskExecStarted,
+    }
 }
 
 impl Event {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::ClusterEvent;
 use crate::id::ObjectId;
 use crate::node::Role;
 use crate::state::touched::Touched;
@@ -10,9 +10,14 @@ use crate::state::{Record, State};
 
 use super::Cluster;
 
-pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
-    match record.event {
-        Event::ClusterCreated(event) => {
+pub(crate) fn apply(
+    state: &mut State,
+    record: Record<'_>,
+    event: ClusterEvent<'_>,
+    touched: &mut Touched,
+) {
+    match event {
+        ClusterEvent::ClusterCreated(event) => {
             state.level = record.envelope.level;
             state.cluster = Some(Arc::new(Cluster {
                 id: event.id,
@@ -26,12 +31,12 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             }));
             touched.add(ObjectId::Cluster(event.id));
         }
-        Event::Checkpointed(_) => {
+        ClusterEvent::Checkpointed(_) => {
             state.checkpoint = record.position;
             state.unchecked_since = None;
         }
-        Event::LevelRaised(event) => state.level = event.level,
-        Event::RecordRedacted(event) => {
+        ClusterEvent::LevelRaised(event) => state.level = event.level,
+        ClusterEvent::RecordRedacted(event) => {
             state.detached.remove(&event.commitment);
             // Tasks that still wait for a node and need the value are told so.
             let waiting = state.index.pending.iter().filter_map(|id| state.tasks.get(id));
@@ -50,28 +55,8 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             let orders: Vec<_> = orders.collect();
             state.unconfirmed.extend(orders);
         }
-        Event::RedactionConfirmed(event) => {
+        ClusterEvent::RedactionConfirmed(event) => {
             state.unconfirmed.remove(&(event.node, event.position));
-        }
-        Event::NodeJoined(_)
-        | Event::NodeDescribed(_)
-        | Event::NodeStateChanged(_)
-        | Event::NodeFenced(_)
-        | Event::NetworkCreated(_)
-        | Event::NetworkRemoved(_)
-        | Event::ServiceCreated(_)
-        | Event::ServiceScaled(_)
-        | Event::ServiceRemoved(_)
-        | Event::TaskCreated(_)
-        | Event::TaskAssigned(_)
-        | Event::TaskObstructed(_)
-        | Event::TaskStatusChanged(_)
-        | Event::TaskDesiredChanged(_)
-        | Event::TaskWithdrawn(_)
-        | Event::TaskGone(_)
-        | Event::TaskRemoved(_)
-        | Event::TaskExecStarted(_) => {
-            unreachable!("State::apply sends only events of the swarm here")
         }
     }
 }

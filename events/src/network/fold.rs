@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::NetworkEvent;
 use crate::id::ObjectId;
 use crate::state::touched::Touched;
 use crate::state::{Record, State};
 
 use super::Network;
 
-pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
-    match record.event {
-        Event::NetworkCreated(event) => {
+pub(crate) fn apply(
+    state: &mut State,
+    record: Record<'_>,
+    event: NetworkEvent<'_>,
+    touched: &mut Touched,
+) {
+    match event {
+        NetworkEvent::NetworkCreated(event) => {
             let before = state.index.network_names.insert(event.spec.name.folded(), event.id);
             assert!(before.is_none(), "a network's name has one holder");
             let taken = state.index.vnis.insert(event.vni);
@@ -29,34 +34,11 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             state.networks.insert(event.id, Arc::new(network));
             touched.add(ObjectId::Network(event.id));
         }
-        Event::NetworkRemoved(event) => {
+        NetworkEvent::NetworkRemoved(event) => {
             let network = state.networks.remove(&event.id).expect("a removed network exists");
             state.index.network_names.remove(&network.spec.name.folded());
             state.index.vnis.remove(&network.vni);
             touched.add(ObjectId::Network(event.id));
-        }
-        Event::ClusterCreated(_)
-        | Event::Checkpointed(_)
-        | Event::LevelRaised(_)
-        | Event::RecordRedacted(_)
-        | Event::RedactionConfirmed(_)
-        | Event::NodeJoined(_)
-        | Event::NodeDescribed(_)
-        | Event::NodeStateChanged(_)
-        | Event::NodeFenced(_)
-        | Event::ServiceCreated(_)
-        | Event::ServiceScaled(_)
-        | Event::ServiceRemoved(_)
-        | Event::TaskCreated(_)
-        | Event::TaskAssigned(_)
-        | Event::TaskObstructed(_)
-        | Event::TaskStatusChanged(_)
-        | Event::TaskDesiredChanged(_)
-        | Event::TaskWithdrawn(_)
-        | Event::TaskGone(_)
-        | Event::TaskRemoved(_)
-        | Event::TaskExecStarted(_) => {
-            unreachable!("State::apply sends only events of networks here")
         }
     }
 }

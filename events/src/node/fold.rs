@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::NodeEvent;
 use crate::id::{NodeId, ObjectId};
 use crate::state::index::Due;
 use crate::state::touched::Touched;
@@ -32,10 +32,15 @@ impl State {
     }
 }
 
-pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+pub(crate) fn apply(
+    state: &mut State,
+    record: Record<'_>,
+    event: NodeEvent<'_>,
+    touched: &mut Touched,
+) {
     let (at, position) = (state.at, record.position);
-    match record.event {
-        Event::NodeJoined(event) => {
+    match event {
+        NodeEvent::NodeJoined(event) => {
             let node = Node {
                 id: event.id,
                 number: event.number,
@@ -58,14 +63,14 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             state.nodes.insert(event.id, Arc::new(node));
             touched.add(ObjectId::Node(event.id));
         }
-        Event::NodeDescribed(event) => {
+        NodeEvent::NodeDescribed(event) => {
             state.update_node(event.id, |node| {
                 node.description = event.description.clone();
                 (node.updated, node.last) = (at, position);
             });
             touched.add(ObjectId::Node(event.id));
         }
-        Event::NodeStateChanged(event) => {
+        NodeEvent::NodeStateChanged(event) => {
             state.update_node(event.id, |node| {
                 node.state = event.state;
                 (node.state_since, node.state_at) = (at, position);
@@ -76,7 +81,7 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             });
             touched.add(ObjectId::Node(event.id));
         }
-        Event::NodeFenced(event) => {
+        NodeEvent::NodeFenced(event) => {
             state.update_node(event.id, |node| {
                 node.fenced = true;
                 (node.updated, node.last) = (at, position);
@@ -102,24 +107,5 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             }
             touched.add(ObjectId::Node(event.id));
         }
-        Event::ClusterCreated(_)
-        | Event::Checkpointed(_)
-        | Event::LevelRaised(_)
-        | Event::RecordRedacted(_)
-        | Event::RedactionConfirmed(_)
-        | Event::NetworkCreated(_)
-        | Event::NetworkRemoved(_)
-        | Event::ServiceCreated(_)
-        | Event::ServiceScaled(_)
-        | Event::ServiceRemoved(_)
-        | Event::TaskCreated(_)
-        | Event::TaskAssigned(_)
-        | Event::TaskObstructed(_)
-        | Event::TaskStatusChanged(_)
-        | Event::TaskDesiredChanged(_)
-        | Event::TaskWithdrawn(_)
-        | Event::TaskGone(_)
-        | Event::TaskRemoved(_)
-        | Event::TaskExecStarted(_) => unreachable!("State::apply sends only events of nodes here"),
     }
 }

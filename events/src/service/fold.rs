@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use crate::codec::Apart;
-use crate::event::Event;
+use crate::event::ServiceEvent;
 use crate::id::ObjectId;
 use crate::state::touched::Touched;
 use crate::state::{Record, State, VersionKey};
 
 use super::{Mode, Service, Version};
 
-pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+pub(crate) fn apply(
+    state: &mut State,
+    record: Record<'_>,
+    event: ServiceEvent<'_>,
+    touched: &mut Touched,
+) {
     let (at, position) = (state.at, record.position);
-    match record.event {
-        Event::ServiceCreated(event) => {
+    match event {
+        ServiceEvent::ServiceCreated(event) => {
             let spec = &event.spec;
             // The fixed part says whether there are values, so an erased part folds to the same.
             let detached = record.apart.commitment().filter(|_| event.env > 0);
@@ -39,14 +44,14 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
             state.services.insert(event.id, Arc::new(service));
             touched.add(ObjectId::Service(event.id));
         }
-        Event::ServiceScaled(event) => {
+        ServiceEvent::ServiceScaled(event) => {
             let service = state.services.get_mut(&event.id).expect("a scaled service exists");
             let service = Arc::make_mut(service);
             service.spec.mode = Mode::Replicated { replicas: event.replicas };
             (service.changed, service.updated) = (position, at);
             touched.add(ObjectId::Service(event.id));
         }
-        Event::ServiceRemoved(event) => {
+        ServiceEvent::ServiceRemoved(event) => {
             let service = state.services.remove(&event.id).expect("a removed service exists");
             state.index.service_names.remove(&service.spec.name.folded());
             for attachment in &service.spec.task.networks {
@@ -64,28 +69,6 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
                 forget_version_if_unused(state, (event.id, version));
             }
             touched.add(ObjectId::Service(event.id));
-        }
-        Event::ClusterCreated(_)
-        | Event::Checkpointed(_)
-        | Event::LevelRaised(_)
-        | Event::RecordRedacted(_)
-        | Event::RedactionConfirmed(_)
-        | Event::NodeJoined(_)
-        | Event::NodeDescribed(_)
-        | Event::NodeStateChanged(_)
-        | Event::NodeFenced(_)
-        | Event::NetworkCreated(_)
-        | Event::NetworkRemoved(_)
-        | Event::TaskCreated(_)
-        | Event::TaskAssigned(_)
-        | Event::TaskObstructed(_)
-        | Event::TaskStatusChanged(_)
-        | Event::TaskDesiredChanged(_)
-        | Event::TaskWithdrawn(_)
-        | Event::TaskGone(_)
-        | Event::TaskRemoved(_)
-        | Event::TaskExecStarted(_) => {
-            unreachable!("State::apply sends only events of services here")
         }
     }
 }

@@ -13,7 +13,7 @@ use imbl::{OrdMap, OrdSet};
 use crate::cluster::{self, Cluster};
 use crate::codec::{Apart, Batch, Entry};
 use crate::envelope::{Detached, Envelope};
-use crate::event::Event;
+use crate::event::{ByNoun, Event};
 use crate::id::{NetworkId, NodeId, ObjectId, RequestId, ServiceId, TaskId};
 use crate::network::{self, Network};
 use crate::node::{self, Node};
@@ -151,31 +151,12 @@ impl State {
             Some(object) => self.digest.dirty(object),
             None => self.digest.dirty_cluster(),
         }
-        match record.event {
-            Event::ClusterCreated(_)
-            | Event::Checkpointed(_)
-            | Event::LevelRaised(_)
-            | Event::RecordRedacted(_)
-            | Event::RedactionConfirmed(_) => cluster::fold::apply(self, record, touched),
-            Event::NodeJoined(_)
-            | Event::NodeDescribed(_)
-            | Event::NodeStateChanged(_)
-            | Event::NodeFenced(_) => node::fold::apply(self, record, touched),
-            Event::NetworkCreated(_) | Event::NetworkRemoved(_) => {
-                network::fold::apply(self, record, touched);
-            }
-            Event::ServiceCreated(_) | Event::ServiceScaled(_) | Event::ServiceRemoved(_) => {
-                service::fold::apply(self, record, touched);
-            }
-            Event::TaskCreated(_)
-            | Event::TaskAssigned(_)
-            | Event::TaskObstructed(_)
-            | Event::TaskStatusChanged(_)
-            | Event::TaskDesiredChanged(_)
-            | Event::TaskWithdrawn(_)
-            | Event::TaskGone(_)
-            | Event::TaskRemoved(_)
-            | Event::TaskExecStarted(_) => task::fold::apply(self, record, touched),
+        match record.event.by_noun() {
+            ByNoun::Cluster(event) => cluster::fold::apply(self, record, event, touched),
+            ByNoun::Node(event) => node::fold::apply(self, record, event, touched),
+            ByNoun::Network(event) => network::fold::apply(self, record, event, touched),
+            ByNoun::Service(event) => service::fold::apply(self, record, event, touched),
+            ByNoun::Task(event) => task::fold::apply(self, record, event, touched),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::TaskEvent;
 use crate::id::ObjectId;
 use crate::state::touched::Touched;
 use crate::state::{Record, State};
@@ -13,11 +13,16 @@ use super::{Task, TaskState, TaskStatus};
 /// At most so many restarts of a slot are remembered; a policy cannot count further.
 pub(crate) const RESTARTS_MAX: usize = 1_000;
 
-pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched) {
+pub(crate) fn apply(
+    state: &mut State,
+    record: Record<'_>,
+    event: TaskEvent<'_>,
+    touched: &mut Touched,
+) {
     let (at, position) = (state.at, record.position);
-    match record.event {
-        Event::TaskCreated(event) => create(state, event, record, touched),
-        Event::TaskAssigned(event) => {
+    match event {
+        TaskEvent::TaskCreated(event) => create(state, event, record, touched),
+        TaskEvent::TaskAssigned(event) => {
             for leg in &event.legs {
                 let network = state.networks.get_mut(&leg.network).expect("a leg's network exists");
                 let host = u64::from(leg.ip.to_bits() - network.subnet.base().to_bits());
@@ -33,16 +38,16 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
                 (task.updated, task.last) = (at, position);
             });
         }
-        Event::TaskObstructed(event) => change(state, event.id, touched, |task| {
+        TaskEvent::TaskObstructed(event) => change(state, event.id, touched, |task| {
             task.obstacle = Some(event.obstacle.clone());
             (task.updated, task.last) = (at, position);
         }),
-        Event::TaskStatusChanged(event) => change(state, event.id, touched, |task| {
+        TaskEvent::TaskStatusChanged(event) => change(state, event.id, touched, |task| {
             task.status = event.status.clone();
             task.status_at = at;
             (task.updated, task.last) = (at, position);
         }),
-        Event::TaskDesiredChanged(event) => {
+        TaskEvent::TaskDesiredChanged(event) => {
             let task = state.tasks.get(&event.id).expect("events name tasks that exist");
             let named = state.is_named(task);
             let fenced = task.node.and_then(|id| state.nodes.get(&id)).is_some_and(|n| n.fenced);
@@ -62,38 +67,24 @@ pub(crate) fn apply(state: &mut State, record: Record<'_>, touched: &mut Touched
                 touch_networks(state, event.id, touched);
             }
         }
-        Event::TaskWithdrawn(event) => change(state, event.id, touched, |task| {
+        TaskEvent::TaskWithdrawn(event) => change(state, event.id, touched, |task| {
             task.withdrawn = true;
             (task.updated, task.last) = (at, position);
         }),
-        Event::TaskGone(event) => {
+        TaskEvent::TaskGone(event) => {
             change(state, event.id, touched, |task| {
                 task.gone = true;
                 (task.updated, task.last) = (at, position);
             });
             touch_networks(state, event.id, touched);
         }
-        Event::TaskRemoved(event) => {
+        TaskEvent::TaskRemoved(event) => {
             touch_networks(state, event.id, touched);
             remove(state, event.id, touched);
         }
-        Event::TaskExecStarted(event) => change(state, event.id, touched, |task| {
+        TaskEvent::TaskExecStarted(event) => change(state, event.id, touched, |task| {
             (task.updated, task.last) = (at, position);
         }),
-        Event::ClusterCreated(_)
-        | Event::Checkpointed(_)
-        | Event::LevelRaised(_)
-        | Event::RecordRedacted(_)
-        | Event::RedactionConfirmed(_)
-        | Event::NodeJoined(_)
-        | Event::NodeDescribed(_)
-        | Event::NodeStateChanged(_)
-        | Event::NodeFenced(_)
-        | Event::NetworkCreated(_)
-        | Event::NetworkRemoved(_)
-        | Event::ServiceCreated(_)
-        | Event::ServiceScaled(_)
-        | Event::ServiceRemoved(_) => unreachable!("State::apply sends only events of tasks here"),
     }
 }
 
