@@ -35,13 +35,12 @@ use skein_store::FileDisk;
 use tokio::sync::oneshot;
 
 use crate::args::{DaemonArgs, LogFormat};
+use crate::failure::FATAL;
 
 /// Where the host lists its resolvers.
 const RESOLVERS: &str = "/etc/resolv.conf";
 /// What containers are given instead: the swarm's own resolver, asked for every name as it is (Docker's `ndots:0`).
 const CONTAINER_RESOLVERS: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
-/// Exit code when going on would be wrong: a supervisor starts the daemon again, and it replays.
-const FATAL: i32 = 70;
 
 /// Runs the daemon until it is told to stop.
 pub fn run(args: DaemonArgs) -> anyhow::Result<()> {

@@ -3,6 +3,28 @@
 
 use std::io;
 
+/// Exit code of anything that went wrong and has no code of its own.
+const FAILED: i32 = 1;
+/// Exit code when the daemon cannot go on: a supervisor starts it again, and it replays.
+pub(crate) const FATAL: i32 = 70;
+/// Exit code of a command line that could not be understood, as Docker's.
+pub(crate) const USAGE: i32 = 125;
+/// Exit code after SIGINT, as a shell would report it.
+pub(crate) const INTERRUPTED: i32 = 130;
+
+/// Every exit code and what it means; stable, scripts rely on them.
+pub(crate) const EXIT_CODES: [(&str, &str); 6] = [
+    ("0", "done; also when whoever read our output went away"),
+    ("1", "refused by the daemon, or failed; the first line on standard error says why"),
+    ("70", "`skein daemon` only: it cannot go on, and is to be started again"),
+    ("125", "the command line was not understood, and nothing was asked"),
+    ("130", "ended by Ctrl-C"),
+    (
+        "other",
+        "`skein exec` only: the code of the command it ran; 126 when that could not be started",
+    ),
+];
+
 /// Any way a client command can end other than well.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -85,7 +107,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> i32 {
         match self {
             Self::Exit(code) => *code,
-            Self::Usage(_) => crate::USAGE,
+            Self::Usage(_) => USAGE,
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Unreachable { .. }
             | Self::Forbidden { .. }
@@ -95,7 +117,7 @@ impl Failure {
             | Self::Strange { .. }
             | Self::Failed { .. }
             | Self::Daemon(_)
-            | Self::Io(_) => 1,
+            | Self::Io(_) => FAILED,
         }
     }
 }

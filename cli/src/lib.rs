@@ -5,11 +5,13 @@
 
 pub mod args;
 mod client;
+mod completion;
 pub mod daemon;
 mod exec;
 mod failure;
 mod image;
 mod log;
+mod manual;
 mod network;
 mod node;
 mod parse;
@@ -26,22 +28,22 @@ mod tests;
 
 use std::ffi::OsString;
 
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::session::Session;
 
-/// Exit code of a command line that could not be understood, as Docker's.
-const USAGE: i32 = 125;
-/// Exit code after SIGINT, as a shell would report it.
-const INTERRUPTED: i32 = 130;
-
 /// Runs one command line, program name first, on this process's standard streams; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    if completion::answered(&words) {
+        return 0;
+    }
     let mut screen = Screen::standard();
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let matches = args::command().try_get_matches_from(words);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error, &mut screen),
     };
@@ -66,7 +68,7 @@ fn ask(command: Command, mut session: Session) -> i32 {
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = Box::pin(command.run(&mut session)) => outcome,
-            signal = tokio::signal::ctrl_c() => signal.map_err(Failure::Io).and(Err(Failure::Exit(INTERRUPTED))),
+            signal = tokio::signal::ctrl_c() => signal.map_err(Failure::Io).and(Err(Failure::Exit(failure::INTERRUPTED))),
         }
     });
     runtime.shutdown_background(); // a read of standard input may never return
@@ -77,7 +79,7 @@ fn usage(error: &clap::Error, screen: &mut Screen) -> i32 {
     let text = error.render();
     if error.use_stderr() {
         let _ = screen.error_text(&text);
-        USAGE
+        failure::USAGE
     } else {
         let _ = screen.text(&text);
         0

@@ -2,9 +2,10 @@
 //! Options of one command stand in that command's file.
 
 mod daemon;
+mod examples;
 mod shared;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use daemon::{DaemonArgs, LogFormat};
 pub(crate) use shared::{At, Because, Format, Host, Inspecting, Listing, Moment};
@@ -32,6 +33,11 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+/// The grammar with its examples.
+pub(crate) fn command() -> clap::Command {
+    examples::shown(Arguments::command(), "")
+}
+
 /// Every command; the order is the order of the help.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -56,6 +62,9 @@ pub(crate) enum Command {
     Tail(crate::tail::Tail),
     Why(crate::why::Why),
     Verify(crate::verify::Verify),
+    Completion(crate::completion::Completion),
+    #[command(hide = true)]
+    Manual(crate::manual::Manual),
 }
 
 impl Command {
@@ -72,6 +81,8 @@ impl Command {
             Self::Tail(tail) => tail.run(session).await,
             Self::Why(why) => why.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
+            Self::Completion(completion) => completion.run(session),
+            Self::Manual(manual) => manual.run(session),
             Self::Daemon(_) => unreachable!("run() starts it without a session"),
         }
     }

@@ -8,7 +8,7 @@ mod table;
 mod template;
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 pub(crate) use list::{Cell, Column, Form};
 pub(crate) use object::Shape;
@@ -20,21 +20,31 @@ use crate::failure::Failure;
 pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
-    colour: bool,
+    colour: Colour,
+}
+
+/// Which of the two streams may be styled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Colour {
+    out: bool,
+    err: bool,
 }
 
 impl Screen {
-    /// This process's standard streams; colour only on a terminal and without NO_COLOR.
+    /// This process's standard streams, each in colour if it is a terminal and nobody said otherwise.
     pub(crate) fn standard() -> Self {
-        let colour = io::IsTerminal::is_terminal(&io::stdout())
-            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let colour = Colour {
+            out: coloured(variable, io::stdout().is_terminal()),
+            err: coloured(variable, io::stderr().is_terminal()),
+        };
         Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), colour }
     }
 
     /// Any two writers, without colour.
     #[cfg(test)]
     pub(crate) fn new(out: impl Write + 'static, err: impl Write + 'static) -> Self {
-        Self { out: Box::new(out), err: Box::new(err), colour: false }
+        Self { out: Box::new(out), err: Box::new(err), colour: Colour::default() }
     }
 
     /// A line of the result, at once.
@@ -62,13 +72,14 @@ impl Screen {
 
     /// Rendered help, styled if the terminal is.
     pub(crate) fn text(&mut self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
-        let text = if self.colour { text.ansi().to_string() } else { text.to_string() };
+        let text = if self.colour.out { text.ansi().to_string() } else { text.to_string() };
         self.raw(text.as_bytes())
     }
 
-    /// A rendered usage error; never styled, because standard error may be a file while standard output is a terminal.
+    /// A rendered usage error, styled if standard error is a terminal, whatever standard output is.
     pub(crate) fn error_text(&mut self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
-        self.raw_error(text.to_string().as_bytes())
+        let text = if self.colour.err { text.ansi().to_string() } else { text.to_string() };
+        self.raw_error(text.as_bytes())
     }
 
     /// A list in the form the user asked for.
@@ -90,5 +101,37 @@ impl Screen {
     ) -> Result<(), Failure> {
         let text = object::render(shape, objects)?;
         self.raw(text.as_bytes())
+    }
+}
+
+/// Whether a stream is styled: NO_COLOR goes before CLICOLOR_FORCE, that before CLICOLOR, then it is up to the terminal.
+fn coloured(variable: impl Fn(&str) -> Option<String>, terminal: bool) -> bool {
+    if variable("NO_COLOR").is_some() {
+        return false;
+    }
+    if variable("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        return true;
+    }
+    let unwanted = variable("CLICOLOR").is_some_and(|value| value == "0");
+    terminal && !unwanted && variable("TERM").is_none_or(|value| value != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::coloured;
+
+    #[test]
+    fn colour_is_for_terminals_and_can_be_turned_off_and_on() {
+        let with = |set: &'static [(&str, &str)], terminal| {
+            let value = |name: &str| set.iter().find(|(n, _)| *n == name);
+            coloured(|name| value(name).map(|(_, v)| (*v).to_owned()), terminal)
+        };
+        assert!(with(&[], true));
+        assert!(!with(&[], false));
+        assert!(!with(&[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")], true));
+        assert!(!with(&[("CLICOLOR", "0")], true));
+        assert!(!with(&[("TERM", "dumb")], true));
+        assert!(with(&[("CLICOLOR_FORCE", "1")], false));
+        assert!(!with(&[("CLICOLOR_FORCE", "0")], false));
     }
 }

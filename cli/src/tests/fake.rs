@@ -14,10 +14,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
 /// One answer: method and path, status, body. Answers to the same request are given in order, the last one again and again.
-pub(super) type Answer = (&'static str, u16, String);
+pub(crate) type Answer = (&'static str, u16, String);
 
 /// A fake daemon on its own thread; gone when dropped.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     host: String,
     asked: Arc<Mutex<Vec<String>>>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -27,7 +27,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// A daemon that gives these answers and 404 to everything else.
-    pub(super) fn answering(script: impl IntoIterator<Item = Answer>) -> Self {
+    pub(crate) fn answering(script: impl IntoIterator<Item = Answer>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("s");
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -51,18 +51,18 @@ impl Daemon {
     }
 
     /// Its address, for `-H`.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host
     }
 
     /// Ends it; its socket stays, as after a crash.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         drop(self.stop.take());
         self.thread.take().map(std::thread::JoinHandle::join);
     }
 
     /// Every request so far: method, path, the headers that matter, body.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }

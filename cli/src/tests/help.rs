@@ -35,17 +35,18 @@ fn the_first_help_names_every_command() {
         Usage: skein [OPTIONS] <COMMAND>
 
         Commands:
-          daemon   Run the daemon in the foreground
-          swarm    Make, join and leave a swarm
-          node     Look at the members of the swarm
-          network  Manage networks
-          image    Manage this node's images
-          service  Manage services
-          exec     Run a command inside a running task
-          log      Show what happened to the swarm or to one object
-          tail     Follow the log as CloudEvents, one JSON object a line
-          why      Say why an object is as it is
-          verify   Check the whole log against its chain of hashes
+          daemon      Run the daemon in the foreground
+          swarm       Make, join and leave a swarm
+          node        Look at the members of the swarm
+          network     Manage networks
+          image       Manage this node's images
+          service     Manage services
+          exec        Run a command inside a running task
+          log         Show what happened to the swarm or to one object
+          tail        Follow the log as CloudEvents, one JSON object a line
+          why         Say why an object is as it is
+          verify      Check the whole log against its chain of hashes
+          completion  Print a script that completes command lines
 
         Options:
           -H, --host <unix://PATH>  Daemon to talk to [env: SKEIN_HOST] [default:

@@ -1,7 +1,7 @@
 //! Whole commands against a fake daemon in this process: what they ask, what they print, how they exit.
 //! The bodies have the shapes a real dockerd 20.10 sends; ids and names are made up.
 
-mod fake;
+pub(crate) mod fake;
 mod help;
 mod lists;
 mod orders;
@@ -11,7 +11,7 @@ mod streams;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::FromArgMatches as _;
 
 use crate::args::Arguments;
 use crate::screen::Screen;
@@ -63,7 +63,7 @@ fn skein(daemon: &Daemon, arguments: &[&str]) -> Ran {
     let mut screen = Screen::new(out.clone(), err.clone());
     let words = ["skein", "-H", daemon.host()].into_iter().chain(arguments.iter().copied());
     // A fixed width, else the goldens of help would depend on the terminal the tests run in.
-    let parsed = Arguments::command().term_width(100).try_get_matches_from(words);
+    let parsed = crate::args::command().term_width(100).try_get_matches_from(words);
     let code = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Err(error) => crate::usage(&error, &mut screen),
         Ok(parsed) => {
