@@ -100,6 +100,17 @@ pub enum Command {
         /// Its machine.
         description: Description,
     },
+    /// What users say of a node: whether it takes tasks, and its labels.
+    UpdateNode {
+        /// The node.
+        id: NodeId,
+        /// Whether tasks may be put there.
+        availability: Availability,
+        /// All its labels, sorted by key.
+        labels: Vec<(String, String)>,
+        /// Only if what users say of it was last changed by this record.
+        if_changed: Option<Position>,
+    },
     /// A node is heard of, or no longer.
     SetNodeState {
         /// The node.

@@ -7,7 +7,7 @@ use crate::cluster::event::{
 use crate::id::ObjectId;
 use crate::kind::Kind;
 use crate::network::event::{NetworkCreated, NetworkRemoved};
-use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged};
+use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged, NodeUpdated};
 use crate::record::Malformed;
 use crate::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
 use crate::task::event::{
@@ -110,6 +110,7 @@ events! {
         17 1 "node.described" NodeDescribed,
         18 1 "node.state-changed" NodeStateChanged,
         19 1 "node.fenced" NodeFenced,
+        20 1 "node.updated" NodeUpdated,
     }
     Network NetworkEvent {
         32 1 "network.created" NetworkCreated,
@@ -146,6 +147,7 @@ impl Event {
             Self::NodeDescribed(e) => ObjectId::Node(e.id),
             Self::NodeStateChanged(e) => ObjectId::Node(e.id),
             Self::NodeFenced(e) => ObjectId::Node(e.id),
+            Self::NodeUpdated(e) => ObjectId::Node(e.id),
             Self::NetworkCreated(e) => ObjectId::Network(e.id),
             Self::NetworkRemoved(e) => ObjectId::Network(e.id),
             Self::ServiceCreated(e) => ObjectId::Service(e.id),

@@ -74,6 +74,7 @@ impl Catalog {
             | Event::RedactionConfirmed(_)
             | Event::NodeStateChanged(_)
             | Event::NodeFenced(_)
+            | Event::NodeUpdated(_)
             | Event::NetworkRemoved(_)
             | Event::ServiceScaled(_)
             | Event::ServiceRemoved(_)

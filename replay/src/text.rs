@@ -2,7 +2,7 @@
 
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ObjectId, TaskId};
-use skein_events::node::{NodeState, Role};
+use skein_events::node::{Availability, NodeState, Role};
 use skein_events::service::Mode;
 use skein_events::task::event::{TaskDesiredChanged, TaskStatusChanged};
 use skein_events::task::{TaskState, TaskStatus};
@@ -36,6 +36,14 @@ pub(crate) fn sentence(names: &Catalog, event: &Event) -> String {
             format!("{} joined as a {role} at {}:{}", node(e.id), e.address, e.port)
         }
         Event::NodeDescribed(e) => format!("{} described its machine anew", node(e.id)),
+        Event::NodeUpdated(e) => {
+            let takes = match e.availability {
+                Availability::Active => "takes tasks",
+                Availability::Pause => "takes no new tasks",
+                Availability::Drain => "was drained: its tasks go elsewhere",
+            };
+            format!("{} {takes}", node(e.id))
+        }
         Event::NodeStateChanged(e) => {
             let what = match e.state {
                 NodeState::Unknown => "was not heard of any more",
@@ -144,6 +152,9 @@ pub(crate) fn details(names: &Catalog, event: &Event, at: Time) -> Vec<String> {
             e.description.cpus.0, e.description.memory.0, e.description.engine
         )),
         Event::NodeFenced(e) => out.push(format!("every ready node has applied {}", e.at)),
+        Event::NodeUpdated(e) => {
+            out.extend(e.labels.iter().map(|(key, value)| format!("label {key}={value}")));
+        }
         Event::NetworkCreated(e) => {
             out.push(format!("gateway {}, VXLAN identifier {}", e.gateway, e.vni.0));
         }

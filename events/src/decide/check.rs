@@ -58,6 +58,11 @@ pub(super) fn labels(labels: &[(String, String)]) -> Result<(), Refusal> {
     }
 }
 
+/// Labels as events hold them: sorted by key, a key once, the last one given.
+pub(super) fn sorted(labels: &[(String, String)]) -> Vec<(String, String)> {
+    labels.iter().cloned().collect::<std::collections::BTreeMap<_, _>>().into_iter().collect()
+}
+
 /// How many bytes a sorted list of pairs takes, roughly and at least.
 pub(super) fn size_of(pairs: &[(String, String)]) -> usize {
     pairs.iter().map(|(key, value)| key.len() + value.len() + ITEM).sum()

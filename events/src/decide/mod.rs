@@ -8,7 +8,7 @@ mod node;
 mod service;
 mod task;
 
-pub(crate) use task::on_lost_node;
+pub(crate) use task::{must_leave, on_lost_node};
 
 use imbl::OrdMap;
 
@@ -66,6 +66,9 @@ pub fn decide(
         Command::Checkpoint => cluster::checkpoint(state),
         Command::JoinNode(new) => node::join(state, new),
         Command::DescribeNode { id, description } => node::describe(state, *id, description),
+        Command::UpdateNode { id, availability, labels, if_changed } => {
+            node::update(state, *id, *availability, labels, *if_changed)
+        }
         Command::SetNodeState { id, state: to, message } => {
             node::set_state(state, *id, *to, message, context.now)
         }

@@ -3,8 +3,8 @@
 use crate::codec::NewEvent;
 use crate::command::NewNode;
 use crate::id::NodeId;
-use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged};
-use crate::node::{Description, NodeState};
+use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged, NodeUpdated};
+use crate::node::{Availability, Description, NodeState};
 use crate::record::Position;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -41,6 +41,25 @@ pub(super) fn describe(
         return Err(Refusal::Stale("the node is already described so".to_owned()));
     }
     Ok(vec![NodeDescribed { id, description: description.clone() }.into()])
+}
+
+pub(super) fn update(
+    state: &State,
+    id: NodeId,
+    availability: Availability,
+    labels: &[(String, String)],
+    if_changed: Option<Position>,
+) -> Result<Vec<NewEvent>, Refusal> {
+    let node = check::node(state, id)?;
+    if if_changed.is_some_and(|position| position != node.changed) {
+        return Err(Refusal::OutOfSequence);
+    }
+    check::labels(labels)?;
+    if check::size_of(labels) > check::SPEC_MAX {
+        return Err(Refusal::TooLarge("the node's labels", check::SPEC_MAX));
+    }
+    let labels = check::sorted(labels);
+    Ok(vec![NodeUpdated { id, availability, labels }.into()])
 }
 
 pub(super) fn set_state(

@@ -41,15 +41,18 @@ pub(super) fn create(
         if !is_free(state, id, new) || !filled.insert(new.slot) {
             continue; // a slot is never filled twice
         }
-        let waits = new.delay.0 > 0;
+        // In the place of one that has yet to stop, it gets ready and waits for that.
+        let follows = new.replaces.and_then(|old| state.tasks.get(&old));
+        let follows = follows.is_some_and(|old| !old.has_ended() && !on_lost_node(state, old));
+        let delayed = new.delay.0 > 0;
         events.push(
             TaskCreated {
                 id: TaskId::from_random(context.ids.bytes16()),
                 service: id,
                 version: service.version,
                 slot: new.slot,
-                desired: if waits { TaskState::Ready } else { TaskState::Running },
-                start_at: waits.then(|| context.now.after(new.delay)),
+                desired: if delayed || follows { TaskState::Ready } else { TaskState::Running },
+                start_at: delayed.then(|| context.now.after(new.delay)),
                 replaces: new.replaces,
             }
             .into(),
@@ -66,7 +69,7 @@ fn is_free(state: &State, service: ServiceId, new: &NewTask) -> bool {
         (Some(newest), Some(old)) => {
             newest.id == old
                 && (TaskState::Shutdown..TaskState::Remove).contains(&newest.desired)
-                && (newest.has_ended() || on_lost_node(state, newest))
+                && (newest.has_ended() || must_leave(state, newest))
         }
         (None, Some(_)) => false,
     }
@@ -75,6 +78,12 @@ fn is_free(state: &State, service: ServiceId, new: &NewTask) -> bool {
 /// Whether a task is on a node that is down.
 pub(crate) fn on_lost_node(state: &State, task: &Task) -> bool {
     task.node.is_some_and(|id| state.nodes.get(&id).is_none_or(|n| n.state == NodeState::Down))
+}
+
+/// Whether a task may not stay where it is: its node is down, or was drained.
+pub(crate) fn must_leave(state: &State, task: &Task) -> bool {
+    let drained = |id| state.nodes.get(&id).is_some_and(|n| n.availability == Availability::Drain);
+    on_lost_node(state, task) || task.node.is_some_and(drained)
 }
 
 pub(super) fn set_desired(

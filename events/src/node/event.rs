@@ -32,6 +32,15 @@ crate::event::payloads! {
         /// Its machine.
         description: Description,
     }
+    /// A user changed what may be put on it, or its labels.
+    NodeUpdated {
+        /// The node.
+        id: NodeId,
+        /// Whether tasks may be put there.
+        availability: Availability,
+        /// All its labels, sorted by key.
+        labels: Vec<(String, String)>,
+    }
     /// It is heard of, or no longer.
     NodeStateChanged {
         /// The node.

@@ -46,6 +46,8 @@ pub(crate) fn apply(
                 number: event.number,
                 role: event.role,
                 availability: event.availability,
+                labels: Vec::new(),
+                changed: position,
                 address: event.address,
                 port: event.port,
                 description: event.description.clone(),
@@ -66,6 +68,15 @@ pub(crate) fn apply(
         NodeEvent::NodeDescribed(event) => {
             state.update_node(event.id, |node| {
                 node.description = event.description.clone();
+                (node.updated, node.last) = (at, position);
+            });
+            touched.add(ObjectId::Node(event.id));
+        }
+        NodeEvent::NodeUpdated(event) => {
+            state.update_node(event.id, |node| {
+                node.availability = event.availability;
+                node.labels.clone_from(&event.labels);
+                node.changed = position;
                 (node.updated, node.last) = (at, position);
             });
             touched.add(ObjectId::Node(event.id));

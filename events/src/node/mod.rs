@@ -116,6 +116,10 @@ pub struct Node {
     pub role: Role,
     /// Whether tasks may be put there.
     pub availability: Availability,
+    /// Labels a user gave it, sorted by key.
+    pub labels: Vec<(String, String)>,
+    /// The record that last changed what users say of it: Docker's Version.Index.
+    pub changed: Position,
     /// Where others reach it, and where its tunnels end.
     pub address: Ipv4Addr,
     /// Port of cluster management.

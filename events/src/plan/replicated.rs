@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Command, NewTask};
-use crate::decide::on_lost_node;
+use crate::decide::{must_leave, on_lost_node};
 use crate::envelope::Planner;
 use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::record::Position;
@@ -134,8 +134,8 @@ impl<'a> Draft<'a> {
             let Some(task) = state.newest_of_slot(service.id, slot) else { continue };
             match need(state, task) {
                 Need::Nothing => {
-                    let due = task.start_at.is_some_and(|at| at <= now);
-                    if task.is_live() && task.desired == TaskState::Ready && due {
+                    let waits = task.is_live() && task.desired == TaskState::Ready;
+                    if waits && restart::may_start(state, task, now) {
                         self.starts.push(task);
                     }
                 }
@@ -223,9 +223,10 @@ impl<'a> Draft<'a> {
 /// The record that tells why a task is over: its own last one, or the loss of its node.
 fn what_ended(state: &State, task: &Task) -> Position {
     let node = task.node.and_then(|id| state.nodes.get(&id));
-    match node.filter(|_| !task.has_ended() && on_lost_node(state, task)) {
-        Some(node) => node.state_at,
-        None => task.last,
+    match node.filter(|_| !task.has_ended()) {
+        Some(node) if on_lost_node(state, task) => node.state_at,
+        Some(node) if must_leave(state, task) => node.changed,
+        Some(_) | None => task.last,
     }
 }
 
@@ -238,18 +239,18 @@ fn kept_in_slot(state: &State, service: ServiceId, slot: u64) -> Vec<&Task> {
 }
 
 fn need(state: &State, task: &Task) -> Need {
-    let lost = on_lost_node(state, task);
     let ended = task.has_ended();
-    if task.is_live() && !lost {
+    let leaves = !ended && must_leave(state, task);
+    if task.is_live() && !leaves {
         return Need::Nothing;
     }
     if task.desired == TaskState::Remove {
         return Need::Task;
     }
-    if !ended && !lost {
+    if !ended && !leaves {
         return Need::Nothing; // on its way out, not ended yet: its slot is not free
     }
-    match restart::delay(state, task, lost && !ended) {
+    match restart::delay(state, task, leaves) {
         Some(delay) => Need::Replacement(delay),
         None => Need::Done,
     }

@@ -1,16 +1,18 @@
 //! Whether and when a task that ended is replaced.
 
+use crate::decide::on_lost_node;
 use crate::id::ServiceId;
 use crate::state::State;
+use crate::state::index::starts_by;
 use crate::task::spec::{RestartCondition, RestartPolicy};
 use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
 
 /// How long to wait before the replacement may start; `None` means the task is not replaced.
 /// A function of State alone: attempts are counted back from the task's own end, as Swarm does, so time changes nothing.
-pub(super) fn delay(state: &State, task: &Task, node_lost: bool) -> Option<Span> {
+pub(super) fn delay(state: &State, task: &Task, leaves: bool) -> Option<Span> {
     let policy = state.version_of(task).task.restart;
-    if node_lost {
+    if leaves {
         // Nothing of the task's own making: it goes elsewhere at once, unless it is never to run twice.
         return (policy.condition != RestartCondition::None).then_some(Span(0));
     }
@@ -21,6 +23,14 @@ pub(super) fn delay(state: &State, task: &Task, node_lost: bool) -> Option<Span>
     };
     (wanted && attempts_left(state, task.service, task.slot, &policy, task.status_at))
         .then_some(policy.delay)
+}
+
+/// Whether a task that is ready may start: its delay is over, or the task it follows has stopped, or was waited for
+/// long enough.
+pub(super) fn may_start(state: &State, task: &Task, now: Time) -> bool {
+    let follows = task.replaces.and_then(|old| state.tasks.get(&old));
+    let free = follows.is_none_or(|old| old.has_ended() || on_lost_node(state, old));
+    task.start_at.map_or(free, |at| at <= now) || starts_by(task) <= now
 }
 
 fn attempts_left(

@@ -9,7 +9,8 @@ use crate::record::{Hash, Position};
 use super::State;
 
 /// How digests are made today: blake3 over postcard per object, added lane by lane.
-pub const DIGEST_FORMAT: u16 = 1;
+/// Format 2 has nodes with labels.
+pub const DIGEST_FORMAT: u16 = 2;
 
 type Lanes = [u64; 4];
 

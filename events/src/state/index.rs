@@ -15,6 +15,14 @@ use crate::unit::{Bytes, NanoCpus, Vni};
 /// A task leaves DNS this long before it is stopped, at most: then it is not waited for any longer.
 pub const WITHDRAW_GRACE: Span = Span::seconds(1);
 
+/// A task waits so long at most for the one in whose place it comes to stop: Swarm's minute.
+pub const STOP_WAIT: Span = Span::seconds(60);
+
+/// When a task that is ready is started at the latest.
+pub fn starts_by(task: &Task) -> Time {
+    task.start_at.unwrap_or_else(|| task.created.after(STOP_WAIT))
+}
+
 /// Whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
@@ -102,7 +110,8 @@ impl TaskKeys {
                 && crate::mutant::is(crate::mutant::Mutant::AddressEarly);
         #[cfg(not(feature = "mutants"))]
         let gone = task.gone;
-        let starts = task.start_at.filter(|_| task.desired == TaskState::Ready && !ended);
+        let waits = task.desired == TaskState::Ready && !ended;
+        let starts = waits.then(|| starts_by(task));
         Self {
             service: task.service,
             slot: task.slot,

@@ -16,7 +16,7 @@ use crate::time::Time;
 use super::{Outcome, State, VersionKey};
 
 /// First bytes of a snapshot: what it is and in which format.
-const MAGIC: &[u8; 8] = b"SKSNAP\x00\x02";
+const MAGIC: &[u8; 8] = b"SKSNAP\x00\x03";
 
 type Restarts = ((ServiceId, u64), Arc<Vec<Time>>);
 

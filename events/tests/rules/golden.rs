@@ -18,7 +18,9 @@ use skein_events::event::{Event, KINDS};
 use skein_events::id::{ClusterId, IdSource, NetworkId, NodeId, RequestId, ServiceId, TaskId};
 use skein_events::network::NetworkSpec;
 use skein_events::network::event::{NetworkCreated, NetworkRemoved};
-use skein_events::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged};
+use skein_events::node::event::{
+    NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged, NodeUpdated,
+};
 use skein_events::node::{Availability, NodeState, Role};
 use skein_events::record::{BatchBytes, Hash, Position};
 use skein_events::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
@@ -83,6 +85,12 @@ fn samples() -> Vec<Event> {
         }
         .into(),
         NodeFenced { id: node, at: Position(99) }.into(),
+        NodeUpdated {
+            id: node,
+            availability: Availability::Drain,
+            labels: vec![pair("disk", "ssd"), pair("zone", "a")],
+        }
+        .into(),
         NetworkCreated {
             id: network,
             spec: NetworkSpec {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use skein_events::command::{Command, Sighting};
-use skein_events::node::NodeState;
+use skein_events::node::{Availability, NodeState};
 use skein_events::task::TaskState;
 use skein_events::task::spec::RestartCondition;
 use skein_events::time::Span;
@@ -70,6 +70,71 @@ fn task_given_up_after_its_node_was_fenced_holds_nothing() {
     assert_eq!(world.running(web), 2);
     assert_eq!(world.state.tasks_on(node_id(2)).count(), 0);
     assert_eq!(world.state.index.addresses.len(), 2);
+}
+
+#[test]
+fn a_drained_node_gives_its_tasks_away_and_takes_none_until_it_is_active() {
+    let mut world = World::of(2);
+    let net = world.network("demo");
+    let web = world.service(service("web", 4, &[net]));
+    world.run();
+    world.availability(2, Availability::Drain);
+    world.settle();
+    // At once, without the restart delay; but each starts when the one it follows has stopped.
+    let moved: Vec<_> = world.state.tasks_on(node_id(2)).map(|t| (t.id, t.slot)).collect();
+    assert_eq!(moved.len(), 2);
+    for (id, slot) in &moved {
+        let new = world.task(web, *slot);
+        assert_eq!((new.replaces, new.node), (Some(*id), Some(node_id(1))));
+        assert_eq!((new.desired, new.start_at), (TaskState::Ready, None));
+        let old = &world.state.tasks[id];
+        assert_eq!((old.desired, old.has_ended()), (TaskState::Shutdown, false));
+    }
+    world.run();
+    assert_eq!(world.running(web), 4);
+    assert_eq!(world.state.tasks_on(node_id(1)).count(), 4);
+    assert_eq!(world.state.tasks_on(node_id(2)).count(), 0);
+
+    world.user(Command::ScaleService { id: web, replicas: 5, if_changed: None });
+    world.run();
+    assert_eq!(world.state.tasks_on(node_id(2)).count(), 0);
+    world.availability(1, Availability::Drain);
+    world.run();
+    assert_eq!(world.running(web), 0, "nowhere to go");
+    assert_eq!(world.state.index.pending.len(), 5);
+    world.availability(2, Availability::Active);
+    world.run();
+    assert_eq!(world.running(web), 5);
+}
+
+#[test]
+fn a_paused_node_keeps_what_it_has_and_takes_nothing_new() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 2, &[]));
+    world.run();
+    world.availability(1, Availability::Pause);
+    world.user(Command::ScaleService { id: web, replicas: 3, if_changed: None });
+    world.run();
+    assert_eq!((world.running(web), world.state.index.pending.len()), (2, 1));
+    world.availability(1, Availability::Active);
+    world.run();
+    assert_eq!(world.running(web), 3);
+}
+
+#[test]
+fn a_task_that_does_not_stop_is_waited_for_a_minute() {
+    let mut world = World::of(2);
+    let web = world.service(service("web", 2, &[]));
+    world.run();
+    world.availability(2, Availability::Drain);
+    world.settle();
+    let new = world.task(web, 2).id;
+    let at = world.state.tasks[&new].created.after(Span::seconds(60));
+    world.pass(Span::seconds(59));
+    assert_eq!(world.state.tasks[&new].desired, TaskState::Ready);
+    assert!(skein_events::plan::wake_at(&world.state).is_some_and(|wake| wake <= at));
+    world.pass(Span::seconds(1));
+    assert_eq!(world.state.tasks[&new].desired, TaskState::Running);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use skein_events::codec::Batch;
 use skein_events::command::{Command, NewTask, Sighting};
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ServiceId, TaskId};
-use skein_events::node::NodeState;
+use skein_events::node::{Availability, NodeState};
 use skein_events::plan;
 use skein_events::record::{BatchBytes, Detachable, Hash, Place, Position};
 use skein_events::state::State;
@@ -29,6 +29,7 @@ enum Act {
     Join(u8),
     Beat(u8),
     Silence(u8),
+    Update(u8, u8),
     Network(u8, bool),
     DropNetwork(u8),
     Service { name: u8, replicas: u8, on: u8, cpus: u8, policy: u8, env: bool },
@@ -52,6 +53,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => n().prop_map(Act::Join),
         4 => n().prop_map(Act::Beat),
         2 => n().prop_map(Act::Silence),
+        3 => (n(), n()).prop_map(|(a, b)| Act::Update(a, b)),
         2 => (n(), any::<bool>()).prop_map(|(a, b)| Act::Network(a, b)),
         1 => n().prop_map(Act::DropNetwork),
         5 => (n(), 0u8..7, n(), 0u8..4, n(), any::<bool>()).prop_map(
@@ -103,6 +105,17 @@ impl World {
             }
             Act::Silence(n) => {
                 let _ = self.node_state(n % NODES + 1, NodeState::Unknown);
+            }
+            Act::Update(n, to) => {
+                let availability = match to % 4 {
+                    0 => Availability::Drain,
+                    1 => Availability::Pause,
+                    _ => Availability::Active,
+                };
+                let labels = vec![("zone".to_owned(), format!("z{}", to / 4 % 2))];
+                let id = node_id(n % NODES + 1);
+                let update = Command::UpdateNode { id, availability, labels, if_changed: None };
+                let _ = self.submit(who(), None, &update);
             }
             Act::Network(n, tiny) => {
                 let mut new = network(&format!("net{}", n % 3));
@@ -430,6 +443,7 @@ proptest! {
         for n in 1..=NODES {
             world.act(&Act::Join(n - 1));
             let _ = world.node_state(n, NodeState::Ready);
+            world.availability(n, Availability::Active);
         }
         world.run();
         world.pass(Span::seconds(30));

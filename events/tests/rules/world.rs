@@ -219,6 +219,13 @@ impl World {
         self.submit(Who::Planner { name: Planner::Liveness }, None, &command)
     }
 
+    /// A user changes whether a node takes tasks.
+    pub(crate) fn availability(&mut self, n: u8, availability: Availability) {
+        let labels = self.state.nodes[&node_id(n)].labels.clone();
+        let id = node_id(n);
+        self.user(Command::UpdateNode { id, availability, labels, if_changed: None });
+    }
+
     /// A node says what it saw.
     pub(crate) fn report(
         &mut self,

@@ -69,6 +69,7 @@ pub(super) fn record(position: Position, event: &Event) -> String {
             format!(" not waiting for {}", e.not_waited_for.len())
         }
         Event::NodeStateChanged(e) => format!(" {:?}: {}", e.state, e.message),
+        Event::NodeUpdated(e) => format!(" {:?} {:?}", e.availability, e.labels),
         Event::NodeFenced(e) => format!(" as of {}", e.at),
         Event::NetworkCreated(e) => format!(" {} {}", e.spec.name, e.subnet),
         Event::ServiceCreated(e) => {

@@ -2,7 +2,8 @@
 
 use skein_events::command::Command;
 use skein_events::id::NodeId;
-use skein_events::node::NodeState;
+use skein_events::node::event::NodeUpdated;
+use skein_events::node::{Availability, NodeState};
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 use skein_events::time::Span;
@@ -44,6 +45,40 @@ fn a_node_is_described_when_something_changed() {
         .refused_as("stale", "stale plan: the node is already described so");
 }
 
+fn update(availability: Availability, labels: &[(&str, &str)]) -> Command {
+    let labels = labels.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    Command::UpdateNode { id: node_id(2), availability, labels, if_changed: None }
+}
+
+#[test]
+fn a_node_is_updated_if_nobody_was_faster() {
+    let drain = || update(Availability::Drain, &[("zone", "b"), ("disk", "ssd"), ("zone", "a")]);
+    let events = given_nothing().when(drain()).then(&["node.updated"]);
+    let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+    let labels = vec![pair("disk", "ssd"), pair("zone", "a")];
+    let updated = NodeUpdated { id: node_id(2), availability: Availability::Drain, labels };
+    assert_eq!(events, [updated.into()]);
+
+    let world = given(|w| {
+        w.user(drain());
+        unheard(w);
+    });
+    let node = &world.state.nodes[&node_id(2)];
+    assert_eq!((node.availability, node.labels.len()), (Availability::Drain, 2));
+    let at = |position| Command::UpdateNode {
+        id: node_id(2),
+        availability: Availability::Active,
+        labels: Vec::new(),
+        if_changed: Some(position),
+    };
+    let changed = node.changed;
+    assert!(changed < node.last, "what was seen of a node is no change of what users say of it");
+    world.clone().when(at(Position(changed.0 - 1))).refused(Refusal::OutOfSequence);
+    world.when(at(changed)).then(&["node.updated"]);
+    let no_key = update(Availability::Active, &[("", "x")]);
+    given_nothing().when(no_key).refused_as("invalid", "a label needs a key");
+}
+
 #[test]
 fn nodes_nobody_knows_are_not_found() {
     let id = NodeId::from_random([77; 16]);
@@ -53,6 +88,9 @@ fn nodes_nobody_knows_are_not_found() {
     let ready = Command::SetNodeState { id, state: NodeState::Ready, message: String::new() };
     given_nothing().when(ready).refused(refusal());
     given_nothing().when(Command::FenceNode { id, at: Position(9) }).refused(refusal());
+    let availability = Availability::Pause;
+    let update = Command::UpdateNode { id, availability, labels: Vec::new(), if_changed: None };
+    given_nothing().when(update).refused(refusal());
 }
 
 #[test]

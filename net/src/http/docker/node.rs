@@ -75,6 +75,8 @@ fn model(state: &state::State, node: &Node, leads: bool) -> models::Node {
         number: _,
         role: is,
         availability,
+        labels,
+        changed,
         address,
         port,
         description,
@@ -84,7 +86,7 @@ fn model(state: &state::State, node: &Node, leads: bool) -> models::Node {
         fenced: _,
         created,
         updated,
-        last,
+        last: _,
     } = node;
     let Description { hostname, os, architecture, cpus, memory, engine } = description;
     let manager_status = (*is == Role::Manager).then(|| models::ManagerStatus {
@@ -98,12 +100,12 @@ fn model(state: &state::State, node: &Node, leads: bool) -> models::Node {
     });
     models::Node {
         id: Some(id.to_string()),
-        version: version(*last),
+        version: version(*changed),
         created_at: Some(rfc3339(*created)),
         updated_at: Some(rfc3339(*updated)),
         spec: Some(models::NodeSpec {
             name: None,
-            labels: Some(std::collections::HashMap::new()),
+            labels: Some(labels.iter().cloned().collect()),
             role: Some(role(*is)),
             availability: Some(match availability {
                 Availability::Active => models::NodeSpecAvailabilityEnum::ACTIVE,
