@@ -135,6 +135,26 @@ impl Backend for Service {
         })
     }
 
+    fn timeline(
+        &self,
+        object: String,
+        at: Option<Moment>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Why, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || {
+                let (log, now) = (&running.face.log, running.face.time.now());
+                let upto = match at {
+                    Some(moment) => history::resolve(log, moment, now)?,
+                    None => running.face.state().position,
+                };
+                running.reasons.timeline(log, &object, upto, limit)
+            })
+            .await
+        })
+    }
+
     fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>> {
         Box::pin(async move {
             let running = self.running()?;

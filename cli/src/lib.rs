@@ -7,6 +7,7 @@ pub mod args;
 mod client;
 mod completion;
 pub mod daemon;
+mod diff;
 mod exec;
 mod failure;
 mod image;
@@ -20,8 +21,10 @@ mod service;
 mod session;
 mod swarm;
 mod tail;
+mod timeline;
 mod verify;
 mod why;
+mod why_not;
 
 #[cfg(test)]
 mod tests;

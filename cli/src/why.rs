@@ -26,19 +26,19 @@ pub(crate) struct Why {
 
 /// The daemon's answer.
 #[derive(Deserialize)]
-struct Answer {
+pub(crate) struct Answer {
     object: String,
     #[serde(default)]
     name: Option<String>,
-    chain: Vec<Link>,
+    pub(crate) chain: Vec<Link>,
 }
 
-/// One cause, newest first.
+/// One cause or step.
 #[derive(Deserialize)]
-struct Link {
-    position: u64,
-    time: String,
-    text: String,
+pub(crate) struct Link {
+    pub(crate) position: u64,
+    pub(crate) time: String,
+    pub(crate) text: String,
     #[serde(default)]
     who: Value,
     #[serde(default)]
@@ -63,25 +63,33 @@ impl Why {
 }
 
 fn story(answer: &Answer) -> String {
-    let mut story = match answer.name.as_deref().filter(|name| !name.is_empty()) {
+    let steps = answer.chain.iter().map(|step| link(step, &step.text));
+    std::iter::once(heading(answer)).chain(steps).collect()
+}
+
+/// The first line: what it is about.
+pub(crate) fn heading(answer: &Answer) -> String {
+    match answer.name.as_deref().filter(|name| !name.is_empty()) {
         Some(name) => format!("{name} ({})\n", answer.object),
         None => format!("{}\n", answer.object),
+    }
+}
+
+/// The lines of one step.
+pub(crate) fn link(link: &Link, text: &str) -> String {
+    let position = format!("@{}", link.position);
+    let mut story = format!("{position:<8}  {}  {text}\n", short_time(&link.time));
+    let by = who(&link.who);
+    let by = match (by.is_empty(), reason(&link.reason)) {
+        (false, Some(reason)) => format!("by {by}: {reason}"),
+        (false, None) => format!("by {by}"),
+        (true, Some(reason)) => reason,
+        (true, None) => String::new(),
     };
-    for link in &answer.chain {
-        let position = format!("@{}", link.position);
-        story.push_str(&format!("{position:<8}  {}  {}\n", short_time(&link.time), link.text));
-        let by = who(&link.who);
-        let by = match (by.is_empty(), reason(&link.reason)) {
-            (false, Some(reason)) => format!("by {by}: {reason}"),
-            (false, None) => format!("by {by}"),
-            (true, Some(reason)) => reason,
-            (true, None) => String::new(),
-        };
-        for line in
-            std::iter::once(by).chain(link.details.iter().cloned()).filter(|line| !line.is_empty())
-        {
-            story.push_str(&format!("          {line}\n"));
-        }
+    for line in
+        std::iter::once(by).chain(link.details.iter().cloned()).filter(|line| !line.is_empty())
+    {
+        story.push_str(&format!("          {line}\n"));
     }
     story
 }

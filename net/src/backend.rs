@@ -118,7 +118,7 @@ pub struct WhyStep {
     pub details: Vec<String>,
 }
 
-/// The answer to "why": newest first, down to the user's command.
+/// The answer to "why", newest first, down to the user's command; or a timeline, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Why {
     /// The object: `task/5uwx…`.
@@ -272,6 +272,13 @@ pub trait Backend: Send + Sync + 'static {
     fn head(&self) -> Result<watch::Receiver<Head>, Failure>;
     /// Why an object is as it is, at the newest state or at a moment.
     fn why(&self, object: String, at: Option<Moment>) -> BoxFuture<'_, Result<Why, Failure>>;
+    /// What happened to an object and to what belongs to it, the oldest first: the newest `limit` steps.
+    fn timeline(
+        &self,
+        object: String,
+        at: Option<Moment>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Why, Failure>>;
     /// Checks every record.
     fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>>;
     /// Erases the detachable part of a record.

@@ -119,6 +119,19 @@ impl Catalog {
         self.tasks.get(&task).and_then(|place| place.node)
     }
 
+    /// What belongs to an object: a service's tasks, and the tasks that were put on a node.
+    pub fn members(&self, object: ObjectId) -> impl Iterator<Item = ObjectId> + '_ {
+        let belongs = move |place: &TaskPlace| match object {
+            ObjectId::Service(id) => place.service == id,
+            ObjectId::Node(id) => place.node == Some(id),
+            ObjectId::Cluster(_) | ObjectId::Network(_) | ObjectId::Task(_) => false,
+        };
+        self.tasks
+            .iter()
+            .filter(move |(_, place)| belongs(place))
+            .map(|(id, _)| ObjectId::Task(*id))
+    }
+
     /// The object a text means, at a position: `service/web`, a name, an id, or an unambiguous beginning of one.
     /// Of several that had the name one after the other, the newest that was there already.
     pub fn find(&self, text: &str, upto: Position) -> Result<ObjectId, Refusal> {

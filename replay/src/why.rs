@@ -1,6 +1,8 @@
 //! Why an object is as it is: a walk from its newest record down to a user's command.
 //! Each record either names the record that led to it, or follows from what happened to its own object before.
 
+use std::collections::BTreeSet;
+
 use skein_events::envelope::{Planner, Who};
 use skein_events::event::Event;
 use skein_events::id::ObjectId;
@@ -56,10 +58,25 @@ pub fn why(history: &impl History, object: ObjectId, upto: Position) -> Why {
     Why { object: object.to_string(), name: history.catalog().name(object), chain }
 }
 
-/// What happened to an object, the oldest first.
-pub fn timeline(history: &impl History, object: ObjectId, upto: Position) -> Vec<Step> {
-    let positions = history.of_object(object, upto).into_iter().rev();
-    positions.filter_map(|p| history.record(p)).map(|r| Step::of(history, &r)).collect()
+/// What happened to an object and to what belongs to it, the oldest first: a service's tasks, a node's tasks.
+/// The newest `limit` steps of it.
+pub fn timeline(
+    history: &impl History,
+    object: ObjectId,
+    upto: Position,
+    limit: usize,
+) -> Vec<Step> {
+    let catalog = history.catalog();
+    let members = std::iter::once(object).chain(catalog.members(object));
+    let mut newest: BTreeSet<Position> = BTreeSet::new();
+    for position in members.flat_map(|object| history.of_object(object, upto)) {
+        newest.insert(position);
+        if newest.len() > limit {
+            newest.pop_first();
+        }
+    }
+    let records = newest.into_iter().filter_map(|p| history.record(p));
+    records.map(|record| Step::of(history, &record)).collect()
 }
 
 fn before(record: &Recorded) -> Position {

@@ -69,10 +69,20 @@ pub(crate) const EXAMPLES: &[Examples] = &[
             ("skein log web", "what happened to the service"),
             ("skein log -n 20", "the last twenty records of all"),
             ("skein log --since -10m --format json", "for programs, a record a line"),
+            ("skein log -p --who root --kind service", "what root's changes to services changed"),
         ],
     ),
     ("tail", &[("skein tail --from start", "from the first record, then what comes")]),
     ("why", &[("skein why web.2", "from the task down to the command that caused it")]),
+    ("why-not", &[("skein why-not web n2", "what keeps the tasks of web off node n2")]),
+    ("timeline", &[("skein timeline web", "the service and its tasks, a sentence a record")]),
+    (
+        "diff",
+        &[
+            ("skein diff @20..@38", "between two positions"),
+            ("skein diff -1h.. web", "what changed of one service in the last hour"),
+        ],
+    ),
     (
         "completion",
         &[

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::args::{At, Format, Moment};
 use crate::client::Query;
+use crate::diff::{Field, told};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -30,6 +31,15 @@ pub(crate) struct Log {
     /// End there
     #[arg(long, visible_alias = "at", value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
     until: Option<Moment>,
+    /// Show only what this one did: a user's name or id, user, node, planner, or a planner's name
+    #[arg(long, value_name = "WHO")]
+    who: Option<String>,
+    /// Show only events of this kind, like service.scaled, or of this noun, like service; may be repeated
+    #[arg(long, value_name = "KIND")]
+    kind: Vec<String>,
+    /// Show what each record changed of its object
+    #[arg(short, long)]
+    patch: bool,
     /// Show each record's content too
     #[arg(short, long)]
     data: bool,
@@ -61,6 +71,8 @@ struct Record {
     cause: Option<u64>,
     #[serde(default)]
     data: Value,
+    #[serde(default)]
+    patch: Vec<Field>,
 }
 
 impl Log {
@@ -72,7 +84,10 @@ impl Log {
             .with_some("object", self.object)
             .with_some("from", self.since)
             .with_some("to", self.until)
-            .with_some("limit", self.limit);
+            .with_some("limit", self.limit)
+            .with_some("who", self.who)
+            .with_some("kind", (!self.kind.is_empty()).then(|| self.kind.join(",")))
+            .with_some("patch", self.patch.then_some(1));
         let path = format!("/skein/v1/log{query}");
         let mut lines = session.client.lines(&path, &At::default()).await?;
         while let Some(line) = lines.next().await? {
@@ -83,6 +98,9 @@ impl Log {
                         Failure::Strange { request: path.clone(), reason: error.to_string() }
                     })?;
                     session.screen.line(sentence(&record))?;
+                    for field in &record.patch {
+                        session.screen.line(format_args!("          {}", told(field)))?;
+                    }
                     if self.data {
                         session.screen.line(format_args!("          {}", record.data))?;
                     }

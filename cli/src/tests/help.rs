@@ -45,6 +45,9 @@ fn the_first_help_names_every_command() {
           log         Show what happened to the swarm or to one object
           tail        Follow the log as CloudEvents, one JSON object a line
           why         Say why an object is as it is
+          why-not     Say why a service's tasks are not on a node
+          timeline    Tell what happened to an object, the oldest first
+          diff        Show what differs between two moments
           verify      Check the whole log against its chain of hashes
           completion  Print a script that completes command lines
 
@@ -124,6 +127,11 @@ fn the_help_of_a_command_has_its_options() {
           -n, --limit <N>             Show only the last N records
               --since <@N|-10m|TIME>  Begin there
               --until <@N|-10m|TIME>  End there [alias: --at]
+              --who <WHO>             Show only what this one did: a user's name or id, user, node, planner,
+                                      or a planner's name
+              --kind <KIND>           Show only events of this kind, like service.scaled, or of this noun,
+                                      like service; may be repeated
+          -p, --patch                 Show what each record changed of its object
           -d, --data                  Show each record's content too
               --format <FORMAT>       Form of the lines: table or json
           -h, --help                  Print help (see more with '--help')

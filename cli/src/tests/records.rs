@@ -95,3 +95,90 @@ fn verify_fails_where_the_chain_breaks() {
     .assert_eq(&skein(&daemon, &["verify"]).refusal());
     assert_eq!(skein(&daemon, &["verify", "--format", "json"]).out, format!("{bad}\n"));
 }
+
+#[test]
+fn patches_stand_below_their_record() {
+    let record = json!({"position": 8101, "time": "2026-11-23T03:11:54.237744702Z", "kind": "service.scaled",
+        "name": "web", "who": {"type": "user", "uid": 0, "name": "root"}, "data": {}, "patch": [
+            {"path": "spec.mode.replicated.replicas", "before": 3, "after": 5},
+            {"path": "spec.labels", "before": null, "after": [["a", "b"]]},
+            {"path": "obstacle", "before": "none", "after": null}]});
+    let path = "GET /skein/v1/log?who=root&kind=service%2Cnode.joined&patch=1";
+    let daemon = Daemon::answering([(path, 200, format!("{record}\n"))]);
+    let words = ["log", "-p", "--who", "root", "--kind", "service", "--kind", "node.joined"];
+    expect![[r#"
+        @8101     2026-11-23T03:11:54.237Z  service.scaled            web                       user root
+                  spec.mode.replicated.replicas: 3 -> 5
+                  + spec.labels: [["a","b"]]
+                  - obstacle: "none"
+    "#]]
+    .assert_eq(&skein(&daemon, &words).out());
+}
+
+#[test]
+fn two_moments_are_compared() {
+    let answer = json!({"from": 8000, "to": 8123, "differences": [
+        {"object": "service/hupc", "name": "web", "change": "changed", "fields": [
+            {"path": "spec.mode.replicated.replicas", "before": 3, "after": 5}]},
+        {"object": "task/5uwx", "name": "web.4", "change": "added"},
+        {"object": "task/8oxn", "name": "web.2", "change": "removed"}]});
+    let daemon = Daemon::answering([
+        ("GET /skein/v1/diff?from=%408000&to=%408123&object=web", 200, answer.to_string()),
+        ("GET /skein/v1/diff?from=-1h", 200, answer.to_string()),
+    ]);
+    expect![[r#"
+        @8000..@8123
+        ~ web (service/hupc)
+            spec.mode.replicated.replicas: 3 -> 5
+        + web.4 (task/5uwx)
+        - web.2 (task/8oxn)
+    "#]]
+    .assert_eq(&skein(&daemon, &["diff", "@8000..@8123", "web"]).out());
+    assert_eq!(skein(&daemon, &["diff", "-1h..", "--format", "json"]).out(), format!("{answer}\n"));
+    assert_eq!(skein(&daemon, &["diff", "@8000"]).code, 125);
+    assert_eq!(skein(&daemon, &["diff", "yesterday..@3"]).code, 125);
+}
+
+#[test]
+fn why_not_takes_a_node_or_a_service_and_a_node() {
+    let answer = json!({"position": 9, "node": "n1id", "name": "n1", "services": [
+        {"service": "hupc", "name": "web", "here": 0, "in_all": 2, "finding": {"verdict": "not-ready"},
+         "lines": ["ruled out: not ready", "node n2 has 2 of them, 3 tasks in all"]}]});
+    let daemon = Daemon::answering([
+        ("GET /skein/v1/why-not/n1?object=web", 200, answer.to_string()),
+        ("GET /skein/v1/why-not/n1", 200, answer.to_string()),
+    ]);
+    expect![[r#"
+        web (service/hupc): 0 of 2 tasks on n1
+            ruled out: not ready
+            node n2 has 2 of them, 3 tasks in all
+    "#]]
+    .assert_eq(&skein(&daemon, &["why-not", "web", "n1"]).out());
+    assert_eq!(skein(&daemon, &["why-not", "n1", "--service", "web"]).code, 0);
+    assert_eq!(skein(&daemon, &["why-not", "n1", "--format", "json"]).out(), format!("{answer}\n"));
+    assert_eq!(skein(&daemon, &["why-not", "web", "n1", "--service", "web"]).code, 125);
+    assert_eq!(skein(&daemon, &["why-not"]).code, 125);
+}
+
+#[test]
+fn a_timeline_says_how_long_each_step_took() {
+    let answer = json!({"object": "task/5uwx", "name": "web.2", "chain": [
+        {"position": 8101, "time": "2026-11-23T03:11:54.237Z", "text": "service web was scaled to 5",
+         "who": {"type": "user", "uid": 1000}, "reason": "ticket-42", "details": []},
+        {"position": 8123, "time": "2026-11-23T03:11:54.3Z", "text": "task web.2 was put on node n1",
+         "who": {"type": "planner", "name": "scheduler"}, "reason": null, "details": ["1 node looked at"]}]});
+    let daemon = Daemon::answering([(
+        "GET /skein/v1/timeline/service/web?limit=2",
+        200,
+        answer.to_string(),
+    )]);
+    expect![[r#"
+        web.2 (task/5uwx)
+        @8101     2026-11-23T03:11:54.237Z  service web was scaled to 5
+                  by user 1000: "ticket-42"
+        @8123     2026-11-23T03:11:54.300Z  +0.063s  task web.2 was put on node n1
+                  by planner scheduler
+                  1 node looked at
+    "#]]
+    .assert_eq(&skein(&daemon, &["timeline", "service/web", "-n", "2"]).out());
+}

@@ -1,6 +1,8 @@
 //! Projections: what others need to know of State, computed and never stored.
 
+pub mod absence;
 pub mod assignment;
+pub mod diff;
 pub mod dns;
 pub mod overlay;
 pub mod summary;

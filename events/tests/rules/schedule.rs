@@ -7,6 +7,7 @@ use skein_events::event::Event;
 use skein_events::node::NodeState;
 use skein_events::task::spec::Resources;
 use skein_events::unit::{Bytes, NanoCpus};
+use skein_events::view::absence::why_not;
 
 use crate::world::{World, machine, node_id, service};
 
@@ -183,5 +184,62 @@ fn a_value_that_was_redacted_is_missed_before_it_is_needed() {
         web.1 waits: no suitable node (not ready on 1 node)
         web.1 waits: a value it needs was redacted: create the service anew
     "#]],
+    );
+}
+
+/// Why a service is not on a node, as `skein why-not` says it.
+fn check_absence(world: &World, name: &str, node: u8, expected: &Expect) {
+    let state = &world.state;
+    let service = state.services.values().find(|s| s.spec.name.as_str() == name).unwrap();
+    let absence = why_not(state, service, &state.nodes[&node_id(node)]);
+    let head = format!("{} of {}\n", absence.here, absence.in_all);
+    expected.assert_eq(&(head + &absence.lines.join("\n") + "\n"));
+}
+
+#[test]
+fn why_not_says_what_the_filters_say_and_what_was_preferred() {
+    let mut world = World::of(3);
+    let mut big = service("big", 2, &[]);
+    big.task.reservations = reserve(3, 0);
+    world.service(big);
+    world.run();
+    check_absence(
+        &world,
+        "big",
+        3,
+        &expect![[r#"
+            0 of 2
+            the node would do: 0 tasks in all there
+            node n1 has 1 of them, 1 task in all
+            node n2 has 1 of them, 1 task in all
+            none of its tasks waits for a node; a placed task stays where it is
+        "#]],
+    );
+    world.node_state(3, NodeState::Unknown).unwrap();
+    let mut more = service("more", 1, &[]);
+    more.task.reservations = reserve(2, 0);
+    world.service(more);
+    world.run();
+    check_absence(
+        &world,
+        "more",
+        1,
+        &expect![[r#"
+            0 of 1
+            ruled out: needs 2.000 CPUs, 1.000 left
+            task more.1 waits for a node: no suitable node (insufficient resources on 2 nodes; not ready on 1 node)
+        "#]],
+    );
+    check_absence(
+        &world,
+        "big",
+        3,
+        &expect![[r#"
+            0 of 2
+            ruled out: not ready
+            node n1 has 1 of them, 1 task in all
+            node n2 has 1 of them, 1 task in all
+            none of its tasks waits for a node; a placed task stays where it is
+        "#]],
     );
 }

@@ -6,9 +6,9 @@ use skein_events::record::{BatchBytes, Hash, Place, Position};
 use skein_events::state::State;
 use skein_events::task::TaskState;
 use skein_events::time::Span;
+use skein_events::view::diff::{Change, Field, diff};
 use skein_replay::at::{Broken, at, fold};
 use skein_replay::audit::Audit;
-use skein_replay::diff::{Change, diff};
 
 use crate::world::{Logged, World, node_id, service, status};
 
@@ -196,4 +196,33 @@ fn diff_names_what_came_went_and_changed() {
     assert_eq!((replicas.before.as_u64(), replicas.after.as_u64()), (Some(1), Some(2)));
     assert!(diff(&world.state, &world.state).is_empty());
     assert_eq!(world.state.tasks_on(node_id(1)).count(), 2);
+}
+
+#[test]
+fn differences_add_up_and_bookkeeping_is_none() {
+    let (_, states) = lived();
+    for two in states.windows(2) {
+        let (before, after) = (&two[0], &two[1]);
+        let (there, back) = (diff(before, after), diff(after, before));
+        // The way back tells the same objects and fields, the other way round.
+        assert_eq!(there.len(), back.len());
+        for (one, other) in there.iter().zip(&back) {
+            assert_eq!(one.object, other.object);
+            let turned = match (&one.change, &other.change) {
+                (Change::Added, Change::Removed) | (Change::Removed, Change::Added) => true,
+                (Change::Changed { fields: a }, Change::Changed { fields: b }) => {
+                    let turn = |f: &Field| (f.path.clone(), f.after.clone(), f.before.clone());
+                    let same = |f: &Field| (f.path.clone(), f.before.clone(), f.after.clone());
+                    let mut turned: Vec<_> = b.iter().map(turn).collect();
+                    let mut said: Vec<_> = a.iter().map(same).collect();
+                    turned.sort_by(|x, y| x.0.cmp(&y.0));
+                    said.sort_by(|x, y| x.0.cmp(&y.0));
+                    assert!(said.iter().all(|f| f.0 != "last" && f.0 != "updated"));
+                    said == turned
+                }
+                _ => false,
+            };
+            assert!(turned, "{one:?} {other:?}");
+        }
+    }
 }

@@ -182,7 +182,7 @@ fn a_forgotten_task_still_has_its_name_and_its_reasons() {
     );
 
     let memory = memory(&world);
-    let told = timeline(&memory, ObjectId::Task(task), world.state.position);
+    let told = timeline(&memory, ObjectId::Task(task), world.state.position, 100);
     let lines: Vec<String> = told.iter().map(skein_replay::step::Step::line).collect();
     expect![[r#"
         @5 task web.1 was created (replicated)
@@ -251,4 +251,31 @@ fn objects_are_found_at_the_moment_they_are_asked_for() {
     assert_eq!(find(&first.to_string(), world.state.position), Ok(ObjectId::Service(first)));
     assert!(find("nothing", then).is_err());
     assert!(find("web", Position(1)).is_err(), "it was not there yet");
+}
+
+#[test]
+fn a_timeline_tells_what_belongs_to_an_object_in_the_logs_order() {
+    let mut world = World::of(2);
+    let web = world.service(service("web", 2, &[]));
+    world.service(service("other", 1, &[]));
+    world.run();
+    let (memory, newest) = (memory(&world), world.state.position);
+    let all = timeline(&memory, ObjectId::Service(web), newest, 100);
+    assert!(all.windows(2).all(|two| two[0].position < two[1].position));
+    let about_web = |step: &skein_replay::step::Step| step.text.contains(" web");
+    assert!(all.iter().all(about_web), "{all:?}");
+    // Every record that names the service or one of its tasks is there, and nothing else.
+    let named = (1..=newest.0).filter_map(|p| memory.record(Position(p))).filter(|record| {
+        match record.event().subject() {
+            Some(ObjectId::Service(id)) => id == web,
+            Some(ObjectId::Task(id)) => world.state.tasks[&id].service == web,
+            _ => false,
+        }
+    });
+    assert_eq!(all.len(), named.count());
+    // The newest of them, and only up to a moment.
+    let last = timeline(&memory, ObjectId::Service(web), newest, 3);
+    assert_eq!(last, all[all.len() - 3..]);
+    let early = timeline(&memory, ObjectId::Service(web), all[0].position, 100);
+    assert_eq!(early, all[..1]);
 }

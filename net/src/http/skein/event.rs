@@ -11,6 +11,7 @@ use skein_events::event::Event;
 use skein_events::id::ObjectId;
 use skein_events::record::{Hash, Position};
 use skein_events::state::{Record, State};
+use skein_events::view::diff::Field;
 
 use crate::http::moment::rfc3339;
 
@@ -83,6 +84,8 @@ pub(super) struct LogLine<'a> {
     reason: Option<Reason<'a>>,
     cause: Option<u64>,
     data: &'a Event,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<Vec<Field>>,
 }
 
 /// The object a record is about; the swarm itself for those that name none.
@@ -111,7 +114,13 @@ impl<'a> LogLine<'a> {
             reason: Reason::of(apart),
             cause: cause.map(|c| c.0),
             data: event,
+            patch: None,
         }
+    }
+
+    /// The line with what the record changed of its object.
+    pub(super) fn with(self, patch: Option<Vec<Field>>) -> Self {
+        Self { patch, ..self }
     }
 }
 

@@ -9,15 +9,19 @@ use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use skein_events::envelope::Who;
 use skein_events::event::Event;
 use skein_events::id::ObjectId;
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
-use skein_events::state;
+use skein_events::state::touched::Touched;
+use skein_events::state::{self, Record};
+use skein_events::view::diff::{self, Field};
 use skein_events::view::summary;
 
 use crate::backend::{Backend, Failure, Moment};
 use crate::http::error::ApiError;
+use crate::http::filters::truthy;
 use crate::http::moment::{self, MaybeMoment};
 use crate::http::{App, Query};
 
@@ -34,6 +38,9 @@ pub(super) struct LogQuery {
     from: Option<String>,
     to: Option<String>,
     limit: Option<String>,
+    who: Option<String>,
+    kind: Option<String>,
+    patch: Option<String>,
 }
 
 pub(super) async fn log(
@@ -65,9 +72,23 @@ pub(super) async fn log(
         None => head,
         Some(text) => moment::position(&app, text).await?.min(head),
     };
-    let mut reading = Reading { from, to, objects, names: Names::default(), state, app };
+    let wanted = Wanted {
+        objects,
+        who: query.who.filter(|w| !w.is_empty()),
+        kinds: query.kind.iter().flat_map(|k| k.split(',')).map(str::to_owned).collect(),
+    };
+    let names = Names::default();
+    let mut reading = Reading { from, to, wanted, names, state, app, folded: None };
     if let Some(limit) = number(query.limit.as_deref())? {
         reading.skip_to_last(limit).await?;
+    }
+    if query.patch.is_some_and(|p| truthy(Some(&p))) && reading.from <= reading.to {
+        let before = Position(reading.from.0 - 1);
+        let state = match before {
+            Position(0) => state::State::default(),
+            _ => state::State::clone(&*reading.app.backend.at(Moment::Position(before)).await?),
+        };
+        reading.folded = Some(state);
     }
     let body = futures::stream::try_unfold(reading, |mut reading| async move {
         let lines = reading.next().await?;
@@ -87,7 +108,7 @@ pub(super) enum ApiFault {
     Json(#[from] serde_json::Error),
 }
 
-fn number(text: Option<&str>) -> Result<Option<u64>, ApiError> {
+pub(super) fn number(text: Option<&str>) -> Result<Option<u64>, ApiError> {
     let text = text.filter(|t| !t.is_empty());
     text.map(|t| t.parse().map_err(|_| ApiError::invalid("limit must be a number"))).transpose()
 }
@@ -95,10 +116,50 @@ fn number(text: Option<&str>) -> Result<Option<u64>, ApiError> {
 struct Reading {
     app: App,
     state: std::sync::Arc<state::State>,
-    objects: Option<BTreeSet<ObjectId>>,
+    wanted: Wanted,
     names: Names,
     from: Position,
     to: Position,
+    /// The state before `from`, where patches are asked for.
+    folded: Option<state::State>,
+}
+
+/// Which records are asked for.
+struct Wanted {
+    objects: Option<BTreeSet<ObjectId>>,
+    who: Option<String>,
+    kinds: Vec<String>,
+}
+
+impl Wanted {
+    fn holds(&self, state: &state::State, record: &Record<'_>) -> bool {
+        let about = || subject(state, record.event);
+        self.objects.as_ref().is_none_or(|all| about().is_some_and(|s| all.contains(&s)))
+            && self.who.as_ref().is_none_or(|text| is_by(&record.envelope.who, text))
+            && (self.kinds.is_empty() || self.kinds.iter().any(|k| is_of(record.event, k)))
+    }
+}
+
+/// Whether a text names who it was: `user`, `root`, `0`, `planner`, `scheduler`, a node's id, or both words.
+fn is_by(who: &Who, text: &str) -> bool {
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let (noun, names) = match who {
+        Who::User { uid, gid: _, name } => ("user", [Some(uid.to_string()), name.clone()]),
+        Who::Planner { name } => ("planner", [Some(name.to_string()), None]),
+        Who::Node { id } => ("node", [Some(id.to_string()), None]),
+    };
+    let named = |text: &str| names.iter().flatten().any(|name| name == text);
+    match rest {
+        "" => first == noun || named(first),
+        name => first == noun && named(name),
+    }
+}
+
+/// Whether a text names an event's kind: `service.scaled`, or `service` for all of a noun.
+fn is_of(event: &Event, text: &str) -> bool {
+    let kind = event.kind().name;
+    kind == text
+        || kind.strip_prefix(text.trim_end_matches(".*")).is_some_and(|r| r.starts_with('.'))
 }
 
 /// Records of the whole log that are looked at before the last ones, for what objects that are gone were called.
@@ -110,7 +171,7 @@ impl Reading {
         let kept = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut last: VecDeque<Position> = VecDeque::new();
         let mut next = self.from;
-        if self.objects.is_none() {
+        if self.wanted.objects.is_none() {
             next = next.max(Position(self.to.0.saturating_sub(limit.saturating_add(NAMES_BEFORE))));
         }
         while next <= self.to {
@@ -123,7 +184,7 @@ impl Reading {
                     }
                     next = record.position.next();
                     self.names.learn(record.event);
-                    if self.wants(record.event) {
+                    if self.wanted.holds(&self.state, &record) {
                         last.push_back(record.position);
                         if last.len() > kept {
                             last.pop_front();
@@ -139,9 +200,13 @@ impl Reading {
         Ok(())
     }
 
-    fn wants(&self, event: &Event) -> bool {
-        let about = subject(&self.state, event);
-        self.objects.as_ref().is_none_or(|all| about.is_some_and(|s| all.contains(&s)))
+    /// Folds a record and says what it changed of its object, where that is asked for.
+    fn patch(&mut self, record: &Record<'_>, wanted: bool) -> Option<Vec<Field>> {
+        let folded = self.folded.as_mut()?;
+        let before = wanted.then(|| folded.clone());
+        folded.apply(*record, &mut Touched::Ignored);
+        let object = subject(folded, record.event)?;
+        before.map(|before| diff::patch(&before, folded, object))
     }
 
     /// The next lines, at least one; none at the end.
@@ -163,8 +228,11 @@ impl Reading {
                     }
                     self.from = record.position.next();
                     self.names.learn(record.event);
-                    if self.wants(record.event) {
-                        line(&mut lines, &LogLine::of(&record, &self.state, &self.names))?;
+                    let wanted = self.wanted.holds(&self.state, &record);
+                    let patch = self.patch(&record, wanted);
+                    if wanted {
+                        let told = LogLine::of(&record, &self.state, &self.names);
+                        line(&mut lines, &told.with(patch))?;
                     }
                 }
                 // A batch beyond the end was only looked at to find that out.

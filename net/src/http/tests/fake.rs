@@ -251,6 +251,15 @@ impl Backend for Fake {
         futures::future::ready(Ok(why)).boxed()
     }
 
+    fn timeline(
+        &self,
+        object: String,
+        at: Option<Moment>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Why, Failure>> {
+        self.why(format!("{object}, the last {limit}"), at)
+    }
+
     fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>> {
         let verification = Verification { records: 3, ok: true, ..Verification::default() };
         futures::future::ready(Ok(verification)).boxed()

@@ -278,3 +278,69 @@ async fn why_and_verify_answer() {
     assert_eq!(server.get("/skein/v1/nosuch").await.refused(404), "page not found");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn two_moments_are_compared() {
+    let server = Server::with_story().await;
+    let before = server.get("/skein/v1/log").await.lines().len();
+    server.delete("/services/web").await.done(200);
+    let path = format!("/skein/v1/diff?from=@{before}&object=web");
+    let answer = server.get(&path).await.done(200);
+    assert_eq!(answer["from"], before);
+    assert_eq!(answer["differences"][0]["change"], "removed");
+    assert_eq!(answer["differences"][0]["name"], "web");
+    let all = server.get(&format!("/skein/v1/diff?from=@4&to=@{before}")).await.done(200);
+    let names: Vec<_> = all["differences"].as_array().unwrap().iter().map(|d| &d["name"]).collect();
+    assert!(names.contains(&&json!("web")) && names.contains(&&json!("web.1")), "{names:?}");
+    assert!(server.get("/skein/v1/diff").await.refused(400).contains("from=@8000"));
+    server.get("/skein/v1/diff?from=@1&object=nosuch").await.refused(404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_log_is_asked_by_who_and_kind_and_tells_patches() {
+    let server = Server::with_story().await;
+    let headers = [("skein-reason", "more")];
+    let spec = server.get("/services/web").await.done(200);
+    let (version, mut spec) = (spec["Version"]["Index"].clone(), spec["Spec"].clone());
+    spec["Mode"]["Replicated"]["Replicas"] = json!(3);
+    let path = format!("/services/web/update?version={version}");
+    let body = Body::from(spec.to_string());
+    server.ask(Method::POST, &path, &headers, body).await.done(200);
+    let kinds = |lines: Vec<Value>| -> Vec<String> {
+        lines.iter().map(|l| l["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let path = "/skein/v1/log?kind=service.created,network";
+    let some = server.get(path).await.lines();
+    assert_eq!(kinds(some), ["network.created", "service.created"]);
+    assert!(server.get("/skein/v1/log?kind=serv").await.lines().is_empty());
+    let planned = server.get("/skein/v1/log?who=planner%20scheduler&kind=task").await.lines();
+    assert!(!planned.is_empty() && kinds(planned).iter().all(|k| k == "task.assigned"));
+    let user = server.get("/skein/v1/log?who=user&limit=1&patch=1").await.lines();
+    expect![[r#"[{"after":3,"before":2,"path":"spec.mode.replicated.replicas"}]"#]]
+        .assert_eq(&user[0]["patch"].to_string());
+    // Of a new object a patch is what was asked for; without the question there is none.
+    let created = server.get("/skein/v1/log?kind=network.created&patch=1").await.lines();
+    let patch = created[0]["patch"].as_array().unwrap();
+    assert!(patch.contains(&json!({"path": "spec.name", "before": null, "after": "demo"})));
+    assert!(server.get("/skein/v1/log?limit=1").await.lines()[0].get("patch").is_none());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn why_not_is_asked_of_a_node() {
+    let server = Server::with_story().await;
+    let node = server.get("/nodes").await.done(200)[0]["Description"]["Hostname"].clone();
+    let path = format!("/skein/v1/why-not/{}", node.as_str().unwrap());
+    let all = server.get(&path).await.done(200);
+    assert_eq!(all["services"][0]["name"], "web");
+    assert_eq!(all["services"][0]["here"], 2);
+    let task = server.get(&format!("{path}?object=web.1")).await.done(200);
+    let line = task["services"][0]["lines"][0].as_str().unwrap();
+    assert!(line.starts_with("task web.1 is on node "), "{line}");
+    assert!(server.get(&format!("{path}?object=demo")).await.refused(400).contains("a network"));
+    server.get("/skein/v1/why-not/nosuch").await.refused(404);
+    let steps = server.get("/skein/v1/timeline/service/web?limit=5").await.done(200);
+    assert_eq!(steps["object"], "service/web, the last 5");
+    server.stop().await;
+}

@@ -1,10 +1,11 @@
 //! What differs between two states: objects that came, went or changed, and how.
+//! A view of two values and not of records, so that the log, a dry run and a test all tell differences alike.
 
 use std::collections::BTreeSet;
 
+use crate::id::ObjectId;
+use crate::state::State;
 use serde_json::Value;
-use skein_events::id::ObjectId;
-use skein_events::state::State;
 
 /// One field that is not what it was.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -44,26 +45,61 @@ pub struct Difference {
     pub change: Change,
 }
 
+/// Fields that every record changes: which record, and when. No difference by themselves.
+const BOOKKEEPING: [&str; 5] = ["changed", "last", "status_at", "updated", "version"];
+
 /// All differences, by noun and id.
 pub fn diff(before: &State, after: &State) -> Vec<Difference> {
     let (old, new) = (objects(before), objects(after));
-    let difference = |object: ObjectId| {
-        let name = after.name_of(object).or_else(|| before.name_of(object)).unwrap_or_default();
-        let change = match (old.contains(&object), new.contains(&object)) {
-            (false, _) => Change::Added,
-            (true, false) => Change::Removed,
-            (true, true) => {
-                let mut fields = Vec::new();
-                compare("", &value(before, object), &value(after, object), &mut fields);
-                if fields.is_empty() {
-                    return None;
-                }
-                Change::Changed { fields }
+    old.union(&new).filter_map(|object| of_object(before, after, *object)).collect()
+}
+
+/// How one object differs, if it does.
+pub fn of_object(before: &State, after: &State, object: ObjectId) -> Option<Difference> {
+    let name = after.name_of(object).or_else(|| before.name_of(object)).unwrap_or_default();
+    let (old, new) = (value(before, object), value(after, object));
+    let change = match (old.is_null(), new.is_null()) {
+        (true, true) => return None,
+        (true, false) => Change::Added,
+        (false, true) => Change::Removed,
+        (false, false) => {
+            let mut fields = Vec::new();
+            compare("", &old, &new, &mut fields);
+            fields.retain(|field| !BOOKKEEPING.contains(&field.path.as_str()));
+            if fields.is_empty() {
+                return None;
             }
-        };
-        Some(Difference { object: object.to_string(), name, change })
+            Change::Changed { fields }
+        }
     };
-    old.union(&new).copied().filter_map(difference).collect()
+    Some(Difference { object: object.to_string(), name, change })
+}
+
+/// What a record changed of its object, as a patch: of a new object what was asked for, of a removed one nothing.
+pub fn patch(before: &State, after: &State, object: ObjectId) -> Vec<Field> {
+    match of_object(before, after, object).map(|difference| difference.change) {
+        Some(Change::Changed { fields }) => fields,
+        Some(Change::Added) => {
+            let mut fields = Vec::new();
+            leaves("spec", value(after, object).get("spec").unwrap_or(&Value::Null), &mut fields);
+            fields
+        }
+        Some(Change::Removed) | None => Vec::new(),
+    }
+}
+
+fn leaves(path: &str, value: &Value, out: &mut Vec<Field>) {
+    match value {
+        Value::Object(map) => {
+            map.iter().for_each(|(key, value)| leaves(&format!("{path}.{key}"), value, out));
+        }
+        Value::Array(list) if list.is_empty() => {}
+        Value::Null => {}
+        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            let (path, after) = (path.to_owned(), value.clone());
+            out.push(Field { path, before: Value::Null, after });
+        }
+    }
 }
 
 fn objects(state: &State) -> BTreeSet<ObjectId> {
