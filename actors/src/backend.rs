@@ -62,6 +62,7 @@ fn machine(error: skein_runtime::error::Error) -> Failure {
         | Error::BadCommand { .. }
         | Error::BadSetting { .. }
         | Error::Busy { .. }
+        | Error::NoLogs
         | Error::HostileImage { .. } => Refusal::Invalid(text).into(),
         Error::Container { .. } | Error::Io { .. } => Failure::Internal(text),
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use skein_events::id::TaskId;
 use skein_events::task::spec::{ContainerSpec, Limits};
 use skein_events::time::{Span, Time};
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Error;
 use crate::image::{Image, LoadedName};
+use crate::log::{Keep, Line};
 use crate::signal::Signal;
 
 /// What every call answers: later, and perhaps with an error.
@@ -23,6 +25,8 @@ pub type Answer<T> = BoxFuture<'static, Result<T, Error>>;
 pub type Input = Pin<Box<dyn AsyncRead + Send>>;
 /// A stream of bytes that goes out: a process's standard input.
 pub type Output = Pin<Box<dyn AsyncWrite + Send>>;
+/// Lines of a container's output, in their order.
+pub type Lines = BoxStream<'static, Result<Line, Error>>;
 
 /// A machine that runs containers, one per task.
 ///
@@ -47,6 +51,9 @@ pub trait Runtime: Send + Sync + 'static {
     fn remove(&self, id: TaskId) -> Answer<()>;
     /// Runs a further process in a running container.
     fn exec(&self, id: TaskId, exec: ExecSpec) -> Answer<ExecSession>;
+    /// What a container said. It can be asked some time after the container was removed: an ended task's last words are
+    /// what one looks for. [`Error::NoLogs`] if its output is not kept, [`Error::NoSuchContainer`] if nothing is known.
+    fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines>;
     /// All images on this machine, ordered by id.
     fn images(&self) -> Answer<Vec<Image>>;
     /// The image a reference, an id or the beginning of an id (12 digits at least) names.
@@ -83,6 +90,9 @@ pub struct Container {
     pub hostname: String,
     /// The container's own labels and those of the orchestrator. Data only: nothing here reads them as options.
     pub labels: BTreeMap<String, String>,
+    /// What becomes of its output.
+    #[serde(default)]
+    pub keep: Keep,
 }
 
 /// What `create` made.
@@ -133,6 +143,30 @@ pub struct Exit {
     pub oom: bool,
     /// Wall time of the end.
     pub at: Time,
+}
+
+/// Which part of a container's output is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogsSpec {
+    /// Go on until the container has ended; else until the end of what is there.
+    pub follow: bool,
+    /// Only the last so many of the lines that are wanted otherwise.
+    pub tail: Option<u64>,
+    /// Only lines of this time or later.
+    pub since: Option<Time>,
+    /// Only lines of this time or earlier; one who follows stops there.
+    pub until: Option<Time>,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+impl Default for LogsSpec {
+    /// Everything there is.
+    fn default() -> Self {
+        Self { follow: false, tail: None, since: None, until: None, stdout: true, stderr: true }
+    }
 }
 
 /// A further process in a container.

@@ -32,6 +32,9 @@ pub enum Error {
         /// What it tried.
         reason: String,
     },
+    /// The output of this container is thrown away; the sentence is Docker's.
+    #[error("configured logging driver does not support reading")]
+    NoLogs,
     /// The container is not in the state the call needs.
     #[error("container for task {id} is {state}")]
     Busy {

@@ -4,19 +4,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use futures::FutureExt as _;
 use futures::future::{BoxFuture, select};
+use futures::{FutureExt as _, StreamExt as _};
 use skein_events::id::TaskId;
 use skein_events::time::{Span, Time};
 use tokio::sync::watch;
 
 use crate::api::{
-    Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Runtime,
-    container_id,
+    Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
+    LogsSpec, Runtime, container_id,
 };
 use crate::error::Error;
 use crate::image::reference::Reference;
 use crate::image::{Digest, Image, ImageConfig, LoadedName};
+use crate::log::{Line, Stream};
 use crate::signal::Signal;
 
 /// Waits so long, in the simulator's time.
@@ -99,6 +100,7 @@ enum State {
 }
 
 struct Slot {
+    name: String,
     pid: u32,
     fate: Fate,
     state: State,
@@ -291,7 +293,8 @@ impl Runtime for FakeRuntime {
                 machine.next_pid += 1;
                 let pid = machine.next_pid;
                 let (changed, _) = watch::channel(0);
-                let slot = Slot { pid, fate: fate.clone(), state: State::Creating, changed };
+                let (name, fate, state) = (container.name.clone(), fate.clone(), State::Creating);
+                let slot = Slot { name, pid, fate, state, changed };
                 machine.slots.insert(id, slot);
                 pid
             };
@@ -402,6 +405,33 @@ impl Runtime for FakeRuntime {
         .boxed()
     }
 
+    /// A fake container says its name, on both streams, when it was made; who follows waits for its end.
+    fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines> {
+        let this = self.clone();
+        async move {
+            let name = match this.machine().slots.get(&id) {
+                Some(slot) => slot.name.clone(),
+                None => return Err(Error::NoSuchContainer(id)),
+            };
+            let LogsSpec { follow, tail, since: _, until: _, stdout, stderr } = logs;
+            let line = |stream| Line { log: format!("{name}\n"), stream, time: Time(0) };
+            let mut lines: Vec<Line> = [(stdout, Stream::Stdout), (stderr, Stream::Stderr)]
+                .into_iter()
+                .filter(|(wanted, _)| *wanted)
+                .map(|(_, stream)| line(stream))
+                .collect();
+            let kept = tail.map_or(lines.len(), |n| usize::try_from(n).unwrap_or(usize::MAX));
+            lines.drain(..lines.len().saturating_sub(kept));
+            let said = futures::stream::iter(lines.into_iter().map(Ok));
+            if !follow {
+                return Ok(said.boxed());
+            }
+            let end = futures::stream::once(this.wait_for_end(id)).filter_map(|_| async { None });
+            Ok(said.chain(end).boxed())
+        }
+        .boxed()
+    }
+
     fn images(&self) -> Answer<Vec<Image>> {
         let mut images: Vec<Image> = self.machine().images.values().cloned().collect();
         images.sort_by_key(|image| image.id);
@@ -474,6 +504,7 @@ mod tests {
             resolv_conf: String::new(),
             hostname: String::new(),
             labels: BTreeMap::new(),
+            keep: crate::log::Keep::default(),
         }
     }
 

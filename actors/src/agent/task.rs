@@ -14,6 +14,7 @@ use skein_events::view::assignment::{self, AssignedTask, Phase};
 use skein_net::overlay::{AttachLeg, Attached, Outside};
 use skein_runtime::api::{Condition, Container, Exit, container_id};
 use skein_runtime::error::Error;
+use skein_runtime::log::Keep;
 use skein_store::failpoint;
 
 use super::{AgentActor, Saw, Tools};
@@ -294,6 +295,7 @@ impl Life {
             resolv_conf: self.tools.resolv_conf.clone(),
             hostname,
             labels,
+            keep: Keep::default(),
         }
     }
 

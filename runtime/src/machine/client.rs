@@ -86,6 +86,16 @@ impl Link {
         }
     }
 
+    /// The newest of replies of which only the newest counts: what has come meanwhile stands for those before it.
+    pub(super) async fn receive_latest(&mut self) -> Result<Option<Reply>, Error> {
+        loop {
+            let reply = self.receive().await?;
+            if !self.stream.buffer().contains(&b'\n') {
+                return Ok(reply);
+            }
+        }
+    }
+
     /// One request and its reply; `None` when the shim is gone.
     pub(super) async fn ask(&mut self, request: &Request) -> Result<Option<Reply>, Error> {
         match self.send(request, &[]).await {

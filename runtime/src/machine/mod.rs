@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! <data>/images/                    see image::store
-//! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, log, exit.json, order.json
+//! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, exit.json, order.json
+//! <data>/logs/<task>/               what it said, see log; outlives the container for a while
 //! <run>/shim/<task>                 socket of the container's shim, while there is one
 //! <run>/library/<task>/             the container library's own
 //! <cgroup>/skein/<root>/<task>      in every hierarchy
@@ -11,6 +12,7 @@
 
 mod cleanup;
 mod client;
+mod logs;
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -29,13 +31,14 @@ use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::api::{
-    Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Runtime,
-    container_id,
+    Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
+    LogsSpec, Runtime, container_id,
 };
 use crate::error::{Context as _, Error};
 use crate::image::store::Store;
 use crate::image::stream::Caps;
 use crate::image::{Image, LoadedName, archive};
+use crate::log::Keep;
 use crate::shim::COMMAND;
 use crate::shim::protocol::{Order, Reply, Request};
 use crate::signal::Signal;
@@ -88,9 +91,12 @@ impl Machine {
             });
         }
         let images = Store::open(options.data.join("images"))?;
-        for dir in
-            [options.data.join("containers"), options.run.join("shim"), options.run.join("library")]
-        {
+        for dir in [
+            options.data.join("containers"),
+            options.data.join("logs"),
+            options.run.join("shim"),
+            options.run.join("library"),
+        ] {
             fs::create_dir_all(&dir).context(format!("make {}", dir.display()))?;
             // What images bring and containers write is for nobody else on this machine.
             let private = rustix::fs::Mode::from(0o700);
@@ -102,9 +108,12 @@ impl Machine {
         Ok(Self(Arc::new(Inner { options, images, device_cgroup, filter, making })))
     }
 
-    /// The directory of one container, where its log lies too: see [`crate::log::files`].
-    pub fn container_dir(&self, id: TaskId) -> PathBuf {
+    fn container_dir(&self, id: TaskId) -> PathBuf {
         self.0.options.data.join("containers").join(id.to_string())
+    }
+
+    fn logs_dir(&self, id: TaskId) -> PathBuf {
+        self.0.options.data.join("logs").join(id.to_string())
     }
 
     fn sockets(&self) -> PathBuf {
@@ -174,7 +183,10 @@ impl Machine {
         for part in ["upper", "work", "rootfs", "empty"] {
             fs::create_dir(dir.join(part)).context(format!("make {}/{part}", dir.display()))?;
         }
+        let logs = self.logs_dir(id);
+        fs::create_dir_all(&logs).context(format!("make {}", logs.display()))?;
         let order = Order {
+            logs,
             layers: self.0.images.layer_paths(&image),
             sockets: self.sockets(),
             library: self.library(),
@@ -265,9 +277,17 @@ impl Machine {
     }
 
     fn own_stop_signal(&self, id: TaskId) -> Option<Signal> {
+        Some(self.order(id)?.process.stop_signal)
+    }
+
+    /// The order by which a container was made, if it is still there.
+    fn order(&self, id: TaskId) -> Option<Order> {
         let json = fs::read(self.container_dir(id).join(ORDER_FILE)).ok()?;
-        let order: Order = serde_json::from_slice(&json).ok()?;
-        Some(order.process.stop_signal)
+        serde_json::from_slice(&json).ok()
+    }
+
+    fn keeps_nothing(&self, id: TaskId) -> bool {
+        self.order(id).is_some_and(|order| order.container.keep == Keep::Nothing)
     }
 
     async fn stop_container(
@@ -307,6 +327,7 @@ impl Machine {
             cleanup::remove_tree(&this.library().join(id.to_string()))?;
             cleanup::remove_file(&this.sockets().join(id.to_string()))?;
             cleanup::remove_tree(&dir)?;
+            this.forget_old_logs()?;
             if let Ok(_alone) = this.0.making.try_write() {
                 cleanup::remove_empty_cgroup(&format!("/skein/{}", this.0.options.root_id))?;
             }
@@ -435,6 +456,9 @@ impl Runtime for Machine {
             link.exec(exec).await
         }
         .boxed()
+    }
+    fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines> {
+        self.clone().open_logs(id, logs).boxed()
     }
     fn images(&self) -> Answer<Vec<Image>> {
         let this = self.clone();

@@ -52,6 +52,7 @@ impl Made {
             process,
             layers,
             dir,
+            logs: _,    // the server's
             sockets: _, // the server's
             library,
             cgroup,

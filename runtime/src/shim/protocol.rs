@@ -23,6 +23,8 @@ pub(crate) struct Order {
     pub(crate) layers: Vec<PathBuf>,
     /// The container's directory, made.
     pub(crate) dir: PathBuf,
+    /// Where its output goes; made.
+    pub(crate) logs: PathBuf,
     /// Directory of the sockets; this one's is named as the task.
     pub(crate) sockets: PathBuf,
     /// The container library's own directory.
@@ -42,6 +44,8 @@ pub(crate) enum Request {
     State,
     /// Answered `Ended` when it has.
     Wait,
+    /// Answered `Wrote` whenever output was written, at the end `Ended`.
+    Follow,
     /// Comes with its standard output, error and perhaps input; answered `ExecStarted`, later `ExecEnded`.
     Exec(ExecSpec),
 }
@@ -52,6 +56,7 @@ pub(crate) enum Reply {
     Done,
     State { pid: u32, started: bool },
     Ended(Exit),
+    Wrote,
     ExecStarted { pid: u32 },
     ExecEnded { code: i32 },
     Failed(Failure),
@@ -76,7 +81,9 @@ impl From<&Error> for Failure {
             Error::Busy { state, .. } => Self::Busy((*state).to_owned()),
             Error::Container { message, .. } => Self::Other(message.clone()),
             Error::Io { what, source } => Self::Other(format!("{what}: {source}")),
-            Error::NoSuchImage(_) | Error::NoSuchContainer(_) => Self::Other(error.to_string()),
+            Error::NoSuchImage(_) | Error::NoSuchContainer(_) | Error::NoLogs => {
+                Self::Other(error.to_string())
+            }
         }
     }
 }

@@ -32,8 +32,17 @@ struct Client {
     stream: UnixStream,
     buffer: Vec<u8>,
     files: Vec<OwnedFd>,
-    /// Whether it waits for the end.
-    waits: bool,
+    waits: Waits,
+}
+
+/// What a client is told without asking again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    No,
+    /// The end.
+    End,
+    /// Every piece of output, and the end.
+    Output,
 }
 
 struct Output {
@@ -88,7 +97,7 @@ impl Server {
                 output(&made.stdout, Stream::Stdout).context("read the output")?,
                 output(&made.stderr, Stream::Stderr).context("read the output")?,
             ],
-            log: Writer::open(&order.dir).context("open the log")?,
+            log: Writer::open(&order.logs, order.container.keep).context("open the log")?,
             clients: BTreeMap::new(),
             next_client: 0,
             further: BTreeMap::new(),
@@ -149,7 +158,9 @@ impl Server {
             while let Ok(Some(_)) = self.children.read_signal() {}
         }
         for n in outputs {
-            self.read_output(n);
+            if self.read_output(n) {
+                self.wake_followers();
+            }
         }
         for id in clients {
             self.hear(id);
@@ -158,7 +169,7 @@ impl Server {
             while let Ok((stream, _)) = self.listener.accept() {
                 if stream.set_nonblocking(true).is_ok() {
                     let client =
-                        Client { stream, buffer: Vec::new(), files: Vec::new(), waits: false };
+                        Client { stream, buffer: Vec::new(), files: Vec::new(), waits: Waits::No };
                     self.clients.insert(self.next_client, client);
                     self.next_client += 1;
                 }
@@ -220,6 +231,19 @@ impl Server {
         }
     }
 
+    fn let_wait(&mut self, id: u64, waits: Waits) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.waits = waits;
+        }
+    }
+
+    /// A follower whose socket is full has not yet heard of earlier output, so it will look anyway.
+    fn wake_followers(&mut self) {
+        for client in self.clients.values_mut().filter(|c| c.waits == Waits::Output) {
+            let _ = send_line(&mut client.stream, &Reply::Wrote);
+        }
+    }
+
     /// Reads what a client sent and does what its lines say.
     fn hear(&mut self, id: u64) {
         let Some(client) = self.clients.get_mut(&id) else { return };
@@ -250,9 +274,11 @@ impl Server {
                 send_signal(self.made.pid, signal.number()).map(|()| Some(Reply::Done))
             }
             Request::Wait => {
-                if let Some(client) = self.clients.get_mut(&id) {
-                    client.waits = true;
-                }
+                self.let_wait(id, Waits::End);
+                Ok(None)
+            }
+            Request::Follow => {
+                self.let_wait(id, Waits::Output);
                 Ok(None)
             }
             Request::Exec(exec) => self.made.exec(&exec, files).map(|pid| {
@@ -284,7 +310,7 @@ impl Server {
         write_atomically(&self.exit_file, &json)?;
         let _ = std::fs::remove_file(&self.socket);
         let waiting: Vec<u64> =
-            self.clients.iter().filter(|(_, client)| client.waits).map(|(id, _)| *id).collect();
+            self.clients.iter().filter(|(_, c)| c.waits != Waits::No).map(|(id, _)| *id).collect();
         for id in waiting {
             self.tell(id, &Reply::Ended(exit));
         }

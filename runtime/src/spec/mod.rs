@@ -286,6 +286,7 @@ mod tests {
             resolv_conf: String::new(),
             hostname: "h".to_owned(),
             labels: std::collections::BTreeMap::new(),
+            keep: crate::log::Keep::default(),
         }
     }
 

@@ -5,10 +5,11 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use futures::StreamExt as _;
 use nix::sched::CloneFlags;
 use skein_events::id::TaskId;
 use skein_events::task::spec::{ContainerSpec, Limits};
-use skein_runtime::api::{Container, ExecSpec, Runtime};
+use skein_runtime::api::{Container, ExecSpec, LogsSpec, Runtime};
 use skein_runtime::log::{Line, Stream};
 use skein_runtime::machine::{Machine, Options};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -74,6 +75,7 @@ impl Rig {
             resolv_conf: "nameserver 127.0.0.11\n".to_owned(),
             hostname: "inside".to_owned(),
             labels: BTreeMap::new(),
+            keep: skein_runtime::log::Keep::default(),
         }
     }
 
@@ -116,15 +118,11 @@ impl Rig {
     }
 
     pub(crate) fn log(&self, id: TaskId, stream: Stream) -> String {
-        skein_runtime::log::files(&self.machine.container_dir(id))
-            .iter()
-            .flat_map(|file| {
-                let text = fs::read_to_string(file).unwrap();
-                text.lines().map(|l| serde_json::from_str::<Line>(l).unwrap()).collect::<Vec<_>>()
-            })
-            .filter(|line| line.stream == stream)
-            .map(|line| line.log)
-            .collect()
+        let lines = self.run(async {
+            let logs = self.machine.logs(id, LogsSpec::default()).await.unwrap();
+            logs.map(Result::unwrap).collect::<Vec<Line>>().await
+        });
+        lines.into_iter().filter(|line| line.stream == stream).map(|line| line.log).collect()
     }
 
     /// Everything in the kernel and on disk that still names this rig.

@@ -4,11 +4,12 @@ pub(crate) mod adopt;
 mod cost;
 mod exec;
 mod isolate;
+mod logs;
 mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 15] = [
+pub(crate) const ALL: [Case; 18] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -17,6 +18,9 @@ pub(crate) const ALL: [Case; 15] = [
     ("an_image_is_found_by_name_and_id", run::images),
     ("exec_has_its_own_streams_and_status", exec::streams),
     ("exec_takes_user_directory_and_environment", exec::settings),
+    ("a_follower_hears_everything_across_files_until_the_end", logs::follow),
+    ("a_follower_stops_at_the_time_asked_for", logs::until),
+    ("logs_outlive_their_container", logs::after_the_end),
     ("a_container_outlives_its_daemon", adopt::outlives),
     ("a_container_without_its_shim_is_lost", adopt::lost),
     ("system_calls_are_filtered", isolate::seccomp),

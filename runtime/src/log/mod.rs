@@ -1,16 +1,19 @@
 //! Output of containers on disk: Docker's json-file lines, in files that are turned over by size.
-//! The shim writes them, whoever follows a container's output reads them; both sides of the format are here.
+//! The shim writes them, whoever asks for a container's output reads them (`read`); both sides of the format are here.
+
+pub(crate) mod read;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use skein_events::time::Time;
 
-/// Bytes of one file before it is turned over.
-pub const FILE_MAX: u64 = 10 << 20;
-/// Files kept: the newest is `log`, then `log.1`, `log.2`.
-pub const FILES: u32 = 3;
+/// Bytes of one file before it is turned over, if the user says nothing. Docker sets no limit, and fills disks.
+const FILE_MAX: u64 = 10 << 20;
+/// Files kept if the user says nothing: the newest is `log`, then `log.1`, `log.2`.
+const FILES: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
 /// Longest piece of a line that is written as one; Docker's buffer is as long.
 const PIECE_MAX: usize = 16 << 10;
 
@@ -36,6 +39,27 @@ pub struct Line {
     pub time: Time,
 }
 
+/// What becomes of a container's output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// It is written to files.
+    Files {
+        /// Bytes of one before it is turned over.
+        max_size: u64,
+        /// How many.
+        max_files: NonZeroU32,
+    },
+    /// It is thrown away.
+    Nothing,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self::Files { max_size: FILE_MAX, max_files: FILES }
+    }
+}
+
 mod rfc3339 {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
     use skein_events::time::Time;
@@ -50,11 +74,6 @@ mod rfc3339 {
         let at: jiff::Timestamp = String::deserialize(from)?.parse().map_err(D::Error::custom)?;
         u64::try_from(at.as_nanosecond()).map(Time).map_err(D::Error::custom)
     }
-}
-
-/// The log files of the container whose directory this is, oldest first; those that are not there are left out.
-pub fn files(dir: &Path) -> Vec<PathBuf> {
-    (0..FILES).rev().map(|n| numbered(dir, n)).filter(|path| path.exists()).collect()
 }
 
 fn numbered(dir: &Path, n: u32) -> PathBuf {
@@ -103,44 +122,52 @@ impl Cutter {
 #[derive(Debug)]
 pub(crate) struct Writer {
     dir: PathBuf,
-    file: File,
+    /// None: nothing is kept.
+    file: Option<File>,
     size: u64,
-    file_max: u64,
+    max_size: u64,
+    max_files: u32,
 }
 
 impl Writer {
-    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        Self::open_sized(dir, FILE_MAX)
-    }
-
-    fn open_sized(dir: &Path, file_max: u64) -> io::Result<Self> {
+    pub(crate) fn open(dir: &Path, keep: Keep) -> io::Result<Self> {
+        let nothing = Self { dir: dir.to_owned(), file: None, size: 0, max_size: 0, max_files: 0 };
+        let Keep::Files { max_size, max_files } = keep else { return Ok(nothing) };
         let file = append(&numbered(dir, 0))?;
         let size = file.metadata()?.len();
-        Ok(Self { dir: dir.to_owned(), file, size, file_max })
+        Ok(Self { file: Some(file), size, max_size, max_files: max_files.get(), ..nothing })
     }
 
     /// Writes one line. A container must not stand still because its log cannot be written: such a line is lost.
     fn write(&mut self, bytes: &[u8], stream: Stream, time: Time) {
+        if self.file.is_none() {
+            return;
+        }
         let line = Line { log: String::from_utf8_lossy(bytes).into_owned(), stream, time };
         let mut json = serde_json::to_vec(&line).expect("a line is text and two words");
         json.push(b'\n');
         let length = u64::try_from(json.len()).expect("a length fits 64 bits");
-        if self.size > 0 && self.size + length > self.file_max {
+        if self.size > 0 && self.size + length > self.max_size {
             let _ = self.turn_over();
         }
-        if self.file.write_all(&json).is_ok() {
+        if self.file.as_mut().is_some_and(|file| file.write_all(&json).is_ok()) {
             self.size += length;
         }
     }
 
+    /// The next file is another one even if only one is kept: who reads sees by that what happened.
     fn turn_over(&mut self) -> io::Result<()> {
-        for n in (1..FILES).rev() {
-            match fs::rename(numbered(&self.dir, n - 1), numbered(&self.dir, n)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        let missing_is_fine = |done: io::Result<()>| match done {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        for n in (1..self.max_files).rev() {
+            missing_is_fine(fs::rename(numbered(&self.dir, n - 1), numbered(&self.dir, n)))?;
         }
-        self.file = append(&numbered(&self.dir, 0))?;
+        if self.max_files == 1 {
+            missing_is_fine(fs::remove_file(numbered(&self.dir, 0)))?;
+        }
+        self.file = Some(append(&numbered(&self.dir, 0))?);
         self.size = 0;
         Ok(())
     }
@@ -153,21 +180,19 @@ fn append(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::LogsSpec;
 
     fn read(dir: &Path) -> Vec<Line> {
-        files(dir)
-            .iter()
-            .flat_map(|path| {
-                let text = fs::read_to_string(path).unwrap();
-                text.lines().map(|l| serde_json::from_str(l).unwrap()).collect::<Vec<Line>>()
-            })
+        let mut reader = read::Reader::open(dir, LogsSpec::default()).unwrap();
+        std::iter::from_fn(|| Some(reader.batch().unwrap()).filter(|b| !b.is_empty()))
+            .flatten()
             .collect()
     }
 
     #[test]
     fn lines_are_cut_and_pieces_kept_together() {
         let dir = tempfile::tempdir().unwrap();
-        let mut to = Writer::open(dir.path()).unwrap();
+        let mut to = Writer::open(dir.path(), Keep::default()).unwrap();
         let (mut out, mut err) = (Cutter::new(Stream::Stdout), Cutter::new(Stream::Stderr));
         out.push(b"one\ntw", Time(1), &mut to);
         err.push(b"bad \xff\n", Time(2), &mut to);
@@ -188,15 +213,28 @@ mod tests {
 
     #[test]
     fn files_are_turned_over_and_the_oldest_goes() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut to = Writer::open_sized(dir.path(), 200).unwrap();
-        let mut out = Cutter::new(Stream::Stdout);
-        for n in 0..20 {
-            out.push(format!("line {n}\n").as_bytes(), Time(0), &mut to);
+        for (max_files, at_least) in [(3, 5), (1, 1)] {
+            let dir = tempfile::tempdir().unwrap();
+            let max_files = NonZeroU32::new(max_files).unwrap();
+            let keep = Keep::Files { max_size: 200, max_files };
+            let mut to = Writer::open(dir.path(), keep).unwrap();
+            let mut out = Cutter::new(Stream::Stdout);
+            for n in 0..20 {
+                out.push(format!("line {n}\n").as_bytes(), Time(0), &mut to);
+            }
+            let lines = read(dir.path());
+            let files = fs::read_dir(dir.path()).unwrap().count();
+            assert_eq!(files, max_files.get() as usize);
+            assert_eq!(lines.last().unwrap().log, "line 19\n");
+            assert!(lines.len() < 10 && lines.len() >= at_least, "{}", lines.len());
         }
-        let lines = read(dir.path());
-        assert_eq!(files(dir.path()).len(), 3);
-        assert_eq!(lines.last().unwrap().log, "line 19\n");
-        assert!(lines.len() < 10 && lines.len() >= 5, "{}", lines.len());
+    }
+
+    #[test]
+    fn what_is_not_kept_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut to = Writer::open(dir.path(), Keep::Nothing).unwrap();
+        Cutter::new(Stream::Stdout).push(b"gone\n", Time(0), &mut to);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

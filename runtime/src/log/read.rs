@@ -1,0 +1,333 @@
+//! Reading what a container said: the last so many lines, a span of time, and on and on across turned-over files.
+//! Blocks, and is told from outside when there may be more; nothing here looks again by itself.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{Line, Stream, numbered};
+use crate::api::LogsSpec;
+
+/// Bytes read at a time.
+const CHUNK: usize = 64 << 10;
+/// More files than anybody keeps.
+const FILES_MAX: u32 = 10_000;
+
+/// One reader's place in the files of one container.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    dir: PathBuf,
+    wanted: LogsSpec,
+    /// The files not read to their end, the oldest first; they stay readable though they are renamed or removed.
+    files: VecDeque<File>,
+    /// The beginning of a line whose end is not there yet.
+    rest: Vec<u8>,
+    /// A line after the wanted time was seen.
+    over: bool,
+}
+
+impl Reader {
+    /// Opens what there is; an error of kind `NotFound` if this container has no directory.
+    pub(crate) fn open(dir: &Path, wanted: LogsSpec) -> io::Result<Self> {
+        fs::metadata(dir)?;
+        let mut files = VecDeque::new();
+        let mut seen = Vec::new();
+        for n in 0..FILES_MAX {
+            match File::open(numbered(dir, n)) {
+                // A file that is turned over just now may be met again under its next name.
+                Ok(file) => {
+                    let inode = file.metadata()?.ino();
+                    if !seen.contains(&inode) {
+                        seen.push(inode);
+                        files.push_front(file);
+                    }
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                // The newest is missing for a moment while files are turned over.
+                Err(_) if n == 0 => {}
+                Err(_) => break,
+            }
+        }
+        let mut reader = Self { dir: dir.to_owned(), wanted, files, rest: Vec::new(), over: false };
+        if let Some(lines) = reader.wanted.tail {
+            reader.skip_to_last(lines)?;
+        }
+        Ok(reader)
+    }
+
+    /// Some lines, in order; none if there are no more for the moment.
+    pub(crate) fn batch(&mut self) -> io::Result<Vec<Line>> {
+        let mut buffer = vec![0; CHUNK];
+        while !self.over {
+            let read = match self.files.front_mut() {
+                Some(file) => file.read(&mut buffer)?,
+                None => 0,
+            };
+            if read == 0 {
+                if !self.next_file()? {
+                    break;
+                }
+                continue;
+            }
+            self.rest.extend_from_slice(&buffer[..read]);
+            let lines = self.cut();
+            if !lines.is_empty() {
+                return Ok(lines);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Whether nothing more can be wanted.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The whole lines of what was read.
+    fn cut(&mut self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        let mut done = 0;
+        while let Some(newline) = self.rest[done..].iter().position(|byte| *byte == b'\n') {
+            let line = parse(&self.rest[done..done + newline]);
+            done += newline + 1;
+            let Some(line) = line else { continue };
+            if self.wanted.until.is_some_and(|until| line.time > until) {
+                self.over = true;
+                break;
+            }
+            if wants(&self.wanted, &line) {
+                lines.push(line);
+            }
+        }
+        self.rest.drain(..done);
+        lines
+    }
+
+    /// Goes on to the file after this one; `false` if this is the newest and read to its end.
+    fn next_file(&mut self) -> io::Result<bool> {
+        if self.files.len() < 2 {
+            match self.successor()? {
+                Some(next) => self.files.push_back(next),
+                None => return Ok(false),
+            }
+            // It is written to no more, but was until we looked.
+            let Some(file) = self.files.front_mut() else { return Ok(true) };
+            let at = file.stream_position()?;
+            if file.metadata()?.len() > at && self.files.len() > 1 {
+                return Ok(true);
+            }
+        }
+        if self.files.len() > 1 {
+            self.files.pop_front();
+            self.rest.clear();
+        }
+        Ok(true)
+    }
+
+    /// The file that took the place of the newest one we have.
+    fn successor(&self) -> io::Result<Option<File>> {
+        let inode = |n: u32| match fs::metadata(numbered(&self.dir, n)) {
+            Ok(metadata) => Ok(Some(metadata.ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+        let Some(newest) = self.files.back() else { return self.oldest() };
+        let ours = newest.metadata()?.ino();
+        loop {
+            let mut found = None;
+            for n in 0..FILES_MAX {
+                match inode(n)? {
+                    Some(theirs) if theirs == ours => {
+                        found = Some(n);
+                        break;
+                    }
+                    None if n > 0 => break,
+                    Some(_) | None => {}
+                }
+            }
+            let n = match found {
+                Some(0) => return Ok(None),
+                Some(n) => n,
+                // Turned over so often that it is gone: some lines were missed, the next that are there follow.
+                None => return self.oldest(),
+            };
+            let next = match File::open(numbered(&self.dir, n - 1)) {
+                Ok(next) => next,
+                // Not made yet; whoever makes it wakes us.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            // Files that moved on while we looked make this another file than meant.
+            if inode(n)? == Some(ours) {
+                return Ok(Some(next));
+            }
+        }
+    }
+
+    fn oldest(&self) -> io::Result<Option<File>> {
+        let mut oldest = None;
+        for n in 0..FILES_MAX {
+            match File::open(numbered(&self.dir, n)) {
+                Ok(file) => oldest = Some(file),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(_) if n == 0 => {}
+                Err(_) => break,
+            }
+        }
+        Ok(oldest)
+    }
+
+    /// Goes to where the last `lines` wanted lines begin, looking from the end.
+    fn skip_to_last(&mut self, lines: u64) -> io::Result<()> {
+        let mut left = lines;
+        for at in (0..self.files.len()).rev() {
+            let Some(begin) = last_lines(&self.files[at], &self.wanted, &mut left)? else {
+                continue;
+            };
+            self.files.drain(..at);
+            self.files[0].seek(SeekFrom::Start(begin))?;
+            break;
+        }
+        Ok(())
+    }
+}
+
+/// Where the line begins that makes `left` zero; none if the file has too few.
+fn last_lines(file: &File, wanted: &LogsSpec, left: &mut u64) -> io::Result<Option<u64>> {
+    let mut begin = file.metadata()?.len();
+    if *left == 0 {
+        return Ok(Some(begin));
+    }
+    let mut tail: Vec<u8> = Vec::new();
+    while begin > 0 {
+        let length = begin.min(u64::try_from(CHUNK).expect("a constant that fits"));
+        begin -= length;
+        let mut bytes = vec![0; usize::try_from(length).expect("at most a chunk")];
+        file.read_exact_at(&mut bytes, begin)?;
+        bytes.append(&mut tail);
+        let mut end = bytes.len();
+        while end > 0 {
+            let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').map(|n| n + 1);
+            let start = match start {
+                Some(start) => start,
+                None if begin == 0 => 0,
+                None => break,
+            };
+            if parse(&bytes[start..end]).is_some_and(|line| wants(wanted, &line)) {
+                *left -= 1;
+                if *left == 0 {
+                    return Ok(Some(begin + u64::try_from(start).expect("a length fits 64 bits")));
+                }
+            }
+            end = start;
+        }
+        bytes.truncate(end);
+        tail = bytes;
+    }
+    Ok(None)
+}
+
+/// A line that was cut off by a full disk is no line.
+fn parse(json: &[u8]) -> Option<Line> {
+    serde_json::from_slice(json).ok()
+}
+
+fn wants(wanted: &LogsSpec, line: &Line) -> bool {
+    let LogsSpec { follow: _, tail: _, since, until, stdout, stderr } = wanted;
+    let stream = match line.stream {
+        Stream::Stdout => *stdout,
+        Stream::Stderr => *stderr,
+    };
+    stream
+        && since.is_none_or(|since| line.time >= since)
+        && until.is_none_or(|until| line.time <= until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cutter, Keep, Writer};
+    use super::*;
+    use skein_events::time::Time;
+    use std::num::NonZeroU32;
+
+    fn writer(dir: &Path, max_size: u64) -> Writer {
+        let max_files = NonZeroU32::new(3).unwrap();
+        Writer::open(dir, Keep::Files { max_size, max_files }).unwrap()
+    }
+
+    fn say(to: &mut Writer, numbers: std::ops::Range<u64>) {
+        let (mut out, mut err) = (Cutter::new(Stream::Stdout), Cutter::new(Stream::Stderr));
+        for n in numbers {
+            let cutter = if n % 2 == 0 { &mut out } else { &mut err };
+            cutter.push(format!("{n}\n").as_bytes(), Time(n), to);
+        }
+    }
+
+    fn rest(reader: &mut Reader) -> Vec<u64> {
+        std::iter::from_fn(|| Some(reader.batch().unwrap()).filter(|b| !b.is_empty()))
+            .flatten()
+            .map(|line| line.log.trim().parse().unwrap())
+            .collect()
+    }
+
+    fn all(dir: &Path, wanted: LogsSpec) -> Vec<u64> {
+        rest(&mut Reader::open(dir, wanted).unwrap())
+    }
+
+    #[test]
+    fn the_last_lines_are_found_over_all_files() {
+        let dir = tempfile::tempdir().unwrap();
+        say(&mut writer(dir.path(), 200_000), 0..9_000);
+        let spec = LogsSpec::default();
+        let kept = all(dir.path(), spec);
+        assert_eq!(kept.last(), Some(&8_999));
+        assert!(kept.len() > 2_000 && kept.len() < 9_000, "{}", kept.len());
+        for n in [0, 1, 2, 1_000, 2_500, u64::MAX] {
+            let count = usize::try_from(n).unwrap().min(kept.len());
+            let tail = LogsSpec { tail: Some(n), ..spec };
+            assert_eq!(all(dir.path(), tail), kept[kept.len() - count..], "{n}");
+        }
+        let errors = LogsSpec { tail: Some(3), stdout: false, ..spec };
+        assert_eq!(all(dir.path(), errors), [8_995, 8_997, 8_999]);
+        let times =
+            LogsSpec { tail: Some(2), since: Some(Time(8_000)), until: Some(Time(8_500)), ..spec };
+        assert_eq!(all(dir.path(), times), [8_499, 8_500]);
+        let since = LogsSpec { since: Some(Time(8_998)), ..spec };
+        assert_eq!(all(dir.path(), since), [8_998, 8_999]);
+    }
+
+    #[test]
+    fn a_reader_follows_through_turned_over_files() {
+        let dir = tempfile::tempdir().unwrap();
+        // Two lines a file.
+        let mut to = writer(dir.path(), 130);
+        let mut reader = Reader::open(dir.path(), LogsSpec::default()).unwrap();
+        assert_eq!(rest(&mut reader), [0; 0]);
+        let mut expected = 0..;
+        for step in [1, 1, 1, 3, 2, 3, 0, 1] {
+            let from = expected.start;
+            say(&mut to, from..from + step);
+            let heard = rest(&mut reader);
+            let due: Vec<u64> = expected.by_ref().take(step.try_into().unwrap()).collect();
+            assert_eq!(heard, due);
+        }
+        // One too slow misses what was thrown away, and nothing else.
+        let from = expected.start;
+        say(&mut to, from..from + 40);
+        let heard = rest(&mut reader);
+        assert_eq!(heard.last(), Some(&(from + 39)));
+        assert!(heard.len() >= 4 && heard.len() < 40, "{heard:?}");
+        assert!(heard.windows(2).all(|pair| pair[1] > pair[0]));
+    }
+
+    #[test]
+    fn what_is_no_line_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("log"), "{\"log\":\"cut\nnot json\n").unwrap();
+        say(&mut writer(dir.path(), 10_000), 0..2);
+        assert_eq!(all(dir.path(), LogsSpec::default()), [0, 1]);
+        assert_eq!(all(dir.path(), LogsSpec { tail: Some(1), ..LogsSpec::default() }), [1]);
+    }
+}
