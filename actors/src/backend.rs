@@ -14,14 +14,16 @@ use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::time::Time;
 use skein_net::backend::{
-    Backend, BadRecord, Caller, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary,
-    InitSwarm, JoinTokens, Local, Logged, Moment, Upload, Verification, Why,
+    Backend, BadRecord, Caller, Check, Committed, ExecRequest, ExecSession, Failure, Head,
+    ImageSummary, InitSwarm, JoinTokens, Local, Logged, Moment, Standing, Upload, Verification,
+    Why,
 };
 use skein_runtime::api::{ExecSpec, Runtime};
 use skein_runtime::image::LoadedName;
 use skein_store::failpoint;
 
 use crate::clock::Clock;
+use crate::health;
 use crate::history;
 use crate::member::{Init, Leave, MemberActor, Membership, Running};
 
@@ -256,6 +258,21 @@ impl Backend for Service {
             state.nodes.get(&r.face.node).map(|n| n.address)
         });
         Local { node, address, ..self.local.clone() }
+    }
+
+    fn pulse(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let running = self.membership.load_full();
+            health::pulse(&self.member, running.as_deref()).await
+        })
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        self.membership.load_full().map(|running| health::standing(&running))
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        health::checks(self.membership.load_full().as_deref(), &self.local.data_root)
     }
 
     fn wall(&self) -> Time {

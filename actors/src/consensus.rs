@@ -87,6 +87,7 @@ enum Request {
     Initialize { address: String, done: oneshot::Sender<Result<(), Error>> },
     Initialized { done: oneshot::Sender<Result<bool, Error>> },
     ReadIndex { done: oneshot::Sender<Result<u64, Error>> },
+    Beat { done: oneshot::Sender<()> },
     Stop { done: oneshot::Sender<()> },
 }
 
@@ -176,6 +177,11 @@ impl Seat {
         self.ask(|done| Request::ReadIndex { done }).await?
     }
 
+    /// Answers when the consensus thread has done what was asked before.
+    pub async fn beat(&self) -> Result<(), Error> {
+        self.ask(|done| Request::Beat { done }).await
+    }
+
     /// Who leads, to read or to wait for a change.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
@@ -240,6 +246,10 @@ async fn run(
             Request::ReadIndex { done } => {
                 let raft = raft.clone();
                 tokio::task::spawn_local(async move { done.send(read_index(&raft).await) });
+            }
+            Request::Beat { done } => {
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
             }
             Request::Stop { done } => {
                 // Either may have ended by itself; what was acknowledged is on disk.

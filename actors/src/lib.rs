@@ -7,6 +7,7 @@ pub mod backend;
 pub mod clock;
 pub mod consensus;
 pub mod dispatch;
+mod health;
 pub mod history;
 pub mod log;
 pub mod member;

@@ -190,6 +190,11 @@ pub struct Writer {
 #[rtype(result = "()")]
 pub struct Stop;
 
+/// Asks for nothing but an answer: the actor lives, and so does its thread.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Beat;
+
 /// Adds a listener; it hears everything at once, then what changes.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -511,6 +516,11 @@ impl Handler<Stop> for LogActor {
         self.listeners.clear();
         actix::ActorContext::stop(ctx);
     }
+}
+
+impl Handler<Beat> for LogActor {
+    type Result = ();
+    fn handle(&mut self, _: Beat, _: &mut Self::Context) {}
 }
 
 impl Handler<Listen> for LogActor {

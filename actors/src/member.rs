@@ -22,6 +22,8 @@ use skein_net::backend::{Caller, Failure, InitSwarm, JoinTokens};
 use skein_store::{Disk, FileDisk, failpoint};
 
 use crate::agent::{AgentActor, EndAll, Tools};
+use crate::consensus::Seat;
+use crate::log::Beat;
 use crate::reasons::Reasons;
 use crate::swarm::{Face, Seams, Swarm};
 use crate::vault::Vault;
@@ -37,6 +39,8 @@ pub struct Running {
     pub reasons: Reasons,
     /// Join tokens, made once.
     pub tokens: JoinTokens,
+    /// Consensus.
+    pub seat: Seat,
 }
 
 /// The running membership, if there is one.
@@ -143,6 +147,7 @@ async fn begin(ground: &Ground, swarm: &Swarm, vault: &Vault) -> Result<Addr<Age
         face: swarm.face.clone(),
         reasons: Reasons::default(),
         tokens,
+        seat: swarm.seat.clone(),
     })));
     Ok(agent)
 }
@@ -285,6 +290,11 @@ impl Handler<Leave> for MemberActor {
             let _ = reply.send(ended);
         }));
     }
+}
+
+impl Handler<Beat> for MemberActor {
+    type Result = ();
+    fn handle(&mut self, _: Beat, _: &mut Self::Context) {}
 }
 
 impl Handler<ShutDown> for MemberActor {

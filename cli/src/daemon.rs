@@ -34,8 +34,9 @@ use skein_runtime::machine::{Machine, Options};
 use skein_store::FileDisk;
 use tokio::sync::oneshot;
 
-use crate::args::{DaemonArgs, LogFormat};
+use crate::args::{DaemonArgs, LogFormat, LogLevel};
 use crate::failure::FATAL;
+use crate::{screen, supervisor};
 
 /// Where the host lists its resolvers.
 const RESOLVERS: &str = "/etc/resolv.conf";
@@ -44,7 +45,7 @@ const CONTAINER_RESOLVERS: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
 
 /// Runs the daemon until it is told to stop.
 pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
-    trace(args.log_format);
+    trace(args.log_format, args.log_level);
     end_on_panic();
     for root in [&args.data_root, &args.run_root] {
         make_private(root)?;
@@ -112,13 +113,14 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
             let _on = serving.enter();
             tokio::net::UnixListener::from_std(listener)?
         };
+        serving.spawn(supervisor::watchdog(Arc::clone(&backend)));
         let http = serving.spawn(skein_net::http::serve(listener, backend, async {
             // The sender gone means the same as told.
             drop(stopped.await);
         }));
-        ready(&host);
+        supervisor::ready(&host);
         told_to_stop().await?;
-        tracing::info!("stopping; containers keep running");
+        supervisor::stopping();
         drop(stop);
         http.await?;
         let (done, ended) = oneshot::channel();
@@ -130,10 +132,14 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     })
 }
 
-fn trace(format: LogFormat) {
+/// Diagnostics go to standard error. RUST_LOG, which can name single modules, goes before the level.
+fn trace(format: LogFormat, level: LogLevel) {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,openraft=warn,hickory=warn"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level.filter()));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(screen::error_is_coloured())
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
@@ -229,10 +235,6 @@ fn local(description: &Description, data_root: &Path, id: String) -> Local {
         data_root: data_root.display().to_string(),
         id,
     }
-}
-
-fn ready(host: &Path) {
-    tracing::info!("listening on unix://{}", host.display());
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -19,6 +19,7 @@ mod parse;
 mod screen;
 mod service;
 mod session;
+mod supervisor;
 mod swarm;
 mod tail;
 mod timeline;

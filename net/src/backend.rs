@@ -206,6 +206,32 @@ pub struct Local {
     pub id: String,
 }
 
+/// Where a node stands in its swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The node.
+    pub node: NodeId,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Whether it knows who leads.
+    pub leader_known: bool,
+    /// The newest term of consensus it has heard of.
+    pub term: u64,
+    /// The last record that is agreed on, as far as this node knows.
+    pub committed: Position,
+    /// The last record its state holds.
+    pub applied: Position,
+}
+
+/// One thing that has to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it is about.
+    pub name: &'static str,
+    /// Why it does not hold; nothing when it does.
+    pub problem: Option<String>,
+}
+
 /// One image on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSummary {
@@ -296,6 +322,12 @@ pub trait Backend: Send + Sync + 'static {
     fn join_tokens(&self) -> Result<JoinTokens, Failure>;
     /// This machine.
     fn local(&self) -> Local;
+    /// Whether every thread of the daemon answers; which does not, else.
+    fn pulse(&self) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Where this node stands, when it is in a swarm.
+    fn standing(&self) -> Option<Standing>;
+    /// What has to hold before this node is sent requests.
+    fn checks(&self) -> Vec<Check>;
     /// The wall clock, for display.
     fn wall(&self) -> Time;
     /// Reads a docker-archive; gives the names it held.

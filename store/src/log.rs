@@ -233,6 +233,11 @@ impl Log {
         self.ask(|done| Op::Redact { position, done }).await?
     }
 
+    /// Answers when the writer has done what was queued before: it lives, and the disk lets it go on.
+    pub async fn beat(&self) -> Result<(), Error> {
+        self.ask(|done| Op::Beat { done }).await
+    }
+
     /// Ends the writer after what is queued is durable, and lets go of the disk: every other call fails after it.
     pub async fn close(&self) -> Result<(), Error> {
         self.ask(|done| Op::Close { done }).await

@@ -34,6 +34,7 @@ pub(crate) enum Op {
     Epoch { epoch: u64, done: oneshot::Sender<()> },
     Snapshot { snapshot: StateSnapshot, done: oneshot::Sender<()> },
     Redact { position: Position, done: oneshot::Sender<Result<(), Error>> },
+    Beat { done: oneshot::Sender<()> },
     Close { done: oneshot::Sender<()> },
 }
 
@@ -84,11 +85,13 @@ impl Writer {
     async fn work(&mut self) -> Result<Option<oneshot::Sender<()>>, Error> {
         while let Some(first) = self.queue.recv().await {
             self.disk.latency().await;
-            let (mut ops, mut redactions, mut close) = (Vec::new(), Vec::new(), None);
+            let (mut ops, mut redactions, mut beats, mut close) =
+                (Vec::new(), Vec::new(), Vec::new(), None);
             let (mut next, mut bytes) = (Some(first), 0);
             while let Some(op) = next {
                 match op {
                     Op::Redact { position, done } => redactions.push((position, done)),
+                    Op::Beat { done } => beats.push(done),
                     Op::Close { done } => close = Some(done),
                     op => {
                         bytes += op.bytes();
@@ -104,6 +107,10 @@ impl Writer {
             }
             if !redactions.is_empty() {
                 crate::rewrite::redact(self, &self.log.clone(), redactions)?;
+            }
+            for done in beats {
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
             }
             if close.is_some() {
                 return Ok(close);
@@ -159,8 +166,8 @@ impl Writer {
                             .insert(snapshot.position.0, bytes.as_slice())?;
                         told.push(Told::Done(done));
                     }
-                    Op::Redact { .. } | Op::Close { .. } => {
-                        unreachable!("redactions and the end are taken out before a commit")
+                    Op::Redact { .. } | Op::Beat { .. } | Op::Close { .. } => {
+                        unreachable!("redactions, beats and the end are taken out before a commit")
                     }
                 }
             }
@@ -223,6 +230,7 @@ impl Op {
             | Self::Floor { .. }
             | Self::Epoch { .. }
             | Self::Redact { .. }
+            | Self::Beat { .. }
             | Self::Close { .. } => 0,
         }
     }

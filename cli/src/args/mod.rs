@@ -7,7 +7,7 @@ mod shared;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use daemon::{DaemonArgs, LogFormat};
+pub use daemon::{DaemonArgs, LogFormat, LogLevel};
 pub(crate) use shared::{At, Because, Format, Host, Inspecting, Listing, Moment};
 
 use crate::failure::Failure;

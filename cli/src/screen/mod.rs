@@ -33,11 +33,8 @@ struct Colour {
 impl Screen {
     /// This process's standard streams, each in colour if it is a terminal and nobody said otherwise.
     pub(crate) fn standard() -> Self {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let colour = Colour {
-            out: coloured(variable, io::stdout().is_terminal()),
-            err: coloured(variable, io::stderr().is_terminal()),
-        };
+        let out = coloured(variable, io::stdout().is_terminal());
+        let colour = Colour { out, err: error_is_coloured() };
         Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), colour }
     }
 
@@ -102,6 +99,15 @@ impl Screen {
         let text = object::render(shape, objects)?;
         self.raw(text.as_bytes())
     }
+}
+
+/// Whether standard error is styled.
+pub(crate) fn error_is_coloured() -> bool {
+    coloured(variable, io::stderr().is_terminal())
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Whether a stream is styled: NO_COLOR goes before CLICOLOR_FORCE, that before CLICOLOR, then it is up to the terminal.

@@ -7,6 +7,7 @@ mod caller;
 mod docker;
 mod error;
 mod filters;
+mod health;
 mod moment;
 mod serve;
 mod skein;
@@ -59,6 +60,7 @@ impl App {
 fn router(app: App) -> Router {
     Router::new()
         .merge(docker::routes())
+        .merge(health::routes())
         .nest("/skein/v1", skein::routes())
         .fallback(absent::answer)
         .method_not_allowed_fallback(absent::answer)

@@ -28,6 +28,15 @@ impl FileDisk {
         }
     }
 
+    /// Bytes that may still be written below `root`; none when the file system is read-only.
+    pub fn room(root: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(root)?;
+        if found.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Ok(0);
+        }
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.root)?.sync_all()
     }

@@ -12,4 +12,5 @@ mod host;
 mod lasting;
 mod network;
 mod scenario;
+mod supervised;
 mod thread;

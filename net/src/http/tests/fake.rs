@@ -25,8 +25,8 @@ use skein_events::time::{Span, Time};
 use skein_events::unit::{Bytes, NanoCpus};
 
 use crate::backend::{
-    Backend, Caller, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary, InitSwarm,
-    JoinTokens, Local, Logged, Moment, Upload, Verification, Why, WhyStep,
+    Backend, Caller, Check, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary,
+    InitSwarm, JoinTokens, Local, Logged, Moment, Standing, Upload, Verification, Why, WhyStep,
 };
 
 /// 2026-11-23T14:00:00Z.
@@ -45,12 +45,18 @@ struct World {
     seed: u64,
     now: u64,
     images: Vec<ImageSummary>,
+    trouble: Option<String>,
 }
 
 impl Fake {
     pub(super) fn new() -> Arc<Self> {
         let world = World { now: START, ..World::default() };
         Arc::new(Self { world: Mutex::new(world), head: watch::channel(Head::default()).0 })
+    }
+
+    /// Something keeps this node from being ready.
+    pub(super) fn trouble(&self, problem: &str) {
+        self.world.lock().unwrap().trouble = Some(problem.to_owned());
     }
 
     /// Erases the detachable part of a record, as a manager does.
@@ -348,6 +354,29 @@ impl Backend for Fake {
 
     fn join_tokens(&self) -> Result<JoinTokens, Failure> {
         Ok(JoinTokens { worker: "SWMTKN-1-a-b".to_owned(), manager: "SWMTKN-1-a-c".to_owned() })
+    }
+
+    fn pulse(&self) -> BoxFuture<'_, Result<(), Failure>> {
+        futures::future::ready(Ok(())).boxed()
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        let world = self.world.lock().unwrap();
+        let position = world.state.position;
+        let node = world.node?;
+        Some(Standing {
+            node,
+            leads: true,
+            leader_known: true,
+            term: 3,
+            committed: position,
+            applied: position,
+        })
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let problem = self.world.lock().unwrap().trouble.clone();
+        vec![Check { name: "disk", problem }]
     }
 
     fn local(&self) -> Local {

@@ -4,5 +4,6 @@ mod client;
 mod docker;
 mod exec;
 mod fake;
+mod health;
 mod hostile;
 mod skein;
