@@ -134,7 +134,7 @@ pub enum Command {
     /// Make a service.
     CreateService {
         /// What is asked for.
-        spec: ServiceSpec,
+        spec: Box<ServiceSpec>,
         /// Environment, `KEY=value`.
         env: Vec<String>,
     },

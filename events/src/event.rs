@@ -117,7 +117,7 @@ events! {
         33 1 "network.removed" NetworkRemoved,
     }
     Service ServiceEvent {
-        48 1 "service.created" ServiceCreated,
+        48 2 "service.created" ServiceCreated,
         49 1 "service.scaled" ServiceScaled,
         50 1 "service.removed" ServiceRemoved,
     }

@@ -1,16 +1,28 @@
 //! Older versions of payloads, each led to the next by one pure function.
-//! Every kind is at version 1 today, so this only says what it cannot read.
+//! The frozen shapes stand beside their noun, in its `v1.rs`; here is which of them is read how.
 
+use crate::codec;
 use crate::event::{Event, KINDS};
 use crate::record::Malformed;
+use crate::service;
 
 /// Reads a payload that is not of the current version.
-pub(crate) fn decode(kind: u16, version: u16, _bytes: &[u8]) -> Result<Event, Malformed> {
-    Err(Malformed::Content(match KINDS.iter().find(|k| k.code == kind) {
+pub(crate) fn decode(kind: u16, version: u16, bytes: &[u8]) -> Result<Event, Malformed> {
+    match (kind, version) {
+        (48, 1) => {
+            let old: service::v1::ServiceCreated = codec::decode(bytes)?;
+            Ok(service::event::ServiceCreated::from(old).into())
+        }
+        _ => Err(unknown(kind, version)),
+    }
+}
+
+fn unknown(kind: u16, version: u16) -> Malformed {
+    Malformed::Content(match KINDS.iter().find(|k| k.code == kind) {
         Some(known) => format!(
             "event {} has version {version}, this skein reads up to {}: a newer skein wrote it",
             known.name, known.version
         ),
         None => format!("event kind {kind} is unknown: a newer skein wrote it"),
-    }))
+    })
 }

@@ -60,10 +60,12 @@ pub(crate) fn sentence(names: &Catalog, event: &Event) -> String {
         }
         Event::NetworkRemoved(e) => format!("{} was removed", network(e.id)),
         Event::ServiceCreated(e) => {
-            let Mode::Replicated { replicas } = e.spec.mode;
-            let tasks = if replicas == 1 { "task" } else { "tasks" };
-            let image = &e.spec.task.container.image;
-            format!("{} was created with {replicas} {tasks} of {image}", service(e.id))
+            let tasks = match e.spec.mode {
+                Mode::Replicated { replicas: 1 } => "1 task".to_owned(),
+                Mode::Replicated { replicas } => format!("{replicas} tasks"),
+                Mode::Global => "a task on each node".to_owned(),
+            };
+            format!("{} was created with {tasks} of {}", service(e.id), e.spec.task.container.image)
         }
         Event::ServiceScaled(e) => format!("{} was scaled to {}", service(e.id), e.replicas),
         Event::ServiceRemoved(e) => format!("{} was removed", service(e.id)),

@@ -8,7 +8,8 @@ use std::pin::Pin;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use skein_events::id::TaskId;
-use skein_events::task::spec::{ContainerSpec, Limits};
+use skein_events::task::container::ContainerSpec;
+use skein_events::task::spec::Limits;
 use skein_events::time::{Span, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 

@@ -470,7 +470,7 @@ impl Runtime for FakeRuntime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_events::task::spec::ContainerSpec;
+    use skein_events::task::container::ContainerSpec;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     /// Time that jumps as soon as somebody waits for it.

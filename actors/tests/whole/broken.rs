@@ -98,7 +98,11 @@ async fn writer(state: State) -> (Addr<LogActor>, Published, Agrees) {
 fn a_command_that_breaks_the_core_is_refused_and_the_flight_goes_on_without_it() {
     actix::System::new().block_on(async {
         let spec = ServiceSpec { endpoint: EndpointMode::Unnamed, ..service() };
-        let made = vec![cluster(), network("mesh"), Command::CreateService { spec, env: vec![] }];
+        let made = vec![
+            cluster(),
+            network("mesh"),
+            Command::CreateService { spec: Box::new(spec), env: vec![] },
+        ];
         let mut state = State::clone(&*state_after(made).await);
         let id: ServiceId = *state.services.keys().next().unwrap();
         // Cannot be: what a service runs outlives it. So making a task of it breaks off in the middle of `apply`.

@@ -18,10 +18,12 @@ use skein_events::id::{ClusterId, NodeId};
 use skein_events::network::NetworkSpec;
 use skein_events::node::{Availability, Description, NodeState, Role};
 use skein_events::record::Hash;
+use skein_events::service::update::UpdateConfig;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::State;
 use skein_events::task::TaskState;
-use skein_events::task::spec::{Attachment, ContainerSpec, RestartPolicy, TaskSpec};
+use skein_events::task::container::ContainerSpec;
+use skein_events::task::spec::{Attachment, RestartPolicy, TaskSpec};
 use skein_events::time::Span;
 use skein_events::unit::{Bytes, NanoCpus};
 use skein_net::backend::{Caller, Failure};
@@ -109,6 +111,8 @@ fn service() -> ServiceSpec {
         labels: vec![],
         mode: Mode::Replicated { replicas: 3 },
         endpoint: EndpointMode::Dnsrr,
+        update: UpdateConfig::default(),
+        rollback: UpdateConfig::default(),
         task: TaskSpec {
             container: ContainerSpec {
                 image: "busybox:latest".to_owned(),
@@ -171,7 +175,7 @@ fn a_service_runs_heals_scales_and_goes() {
         let network = *made.state.networks.keys().next().unwrap();
         let mut spec = service();
         spec.task.networks.push(Attachment { network, aliases: vec![] });
-        let create = Command::CreateService { spec, env: vec!["A=1".to_owned()] };
+        let create = Command::CreateService { spec: Box::new(spec), env: vec!["A=1".to_owned()] };
         let made = swarm.face.submit(user(), None, create.clone()).await.unwrap();
         let service = *made.state.services.keys().next().unwrap();
         let again = swarm.face.submit(user(), None, create).await;

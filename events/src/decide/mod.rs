@@ -6,6 +6,7 @@ mod cluster;
 mod network;
 mod node;
 mod service;
+mod spec;
 mod task;
 
 pub(crate) use task::{must_leave, on_lost_node};

@@ -2,12 +2,16 @@
 
 pub mod event;
 pub(crate) mod fold;
+pub mod update;
+pub(crate) mod v1;
 
 use crate::id::ServiceId;
 use crate::name::Name;
 use crate::record::{Hash, Position};
 use crate::task::spec::TaskSpec;
 use crate::time::Time;
+
+use update::UpdateConfig;
 
 /// How many tasks there should be.
 #[derive(
@@ -29,6 +33,8 @@ pub enum Mode {
         /// How many.
         replicas: u64,
     },
+    /// One on each node that fits.
+    Global,
 }
 
 /// How a service's name leads to its tasks.
@@ -73,6 +79,10 @@ pub struct ServiceSpec {
     pub mode: Mode,
     /// How its name is answered.
     pub endpoint: EndpointMode,
+    /// How tasks are replaced when what they run changes.
+    pub update: UpdateConfig,
+    /// How they are replaced on the way back.
+    pub rollback: UpdateConfig,
     /// What each task runs.
     pub task: TaskSpec,
 }
@@ -108,10 +118,11 @@ pub struct Service {
 }
 
 impl Service {
-    /// How many tasks it should have.
+    /// How many tasks it should have; of a global one the nodes tell, not the spec.
     pub fn replicas(&self) -> u64 {
         match self.spec.mode {
             Mode::Replicated { replicas } => replicas,
+            Mode::Global => 0,
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Tasks: one attempt to run a container. The noun and its life; what it runs is in `spec`, what happens to it in `event`.
 
+pub mod container;
 pub mod event;
 pub mod explain;
 pub(crate) mod fold;
+pub mod mount;
+pub mod placement;
 pub mod spec;
 
 use std::net::Ipv4Addr;

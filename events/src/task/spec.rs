@@ -1,44 +1,13 @@
 //! What a task is to run and where it may: the part of a service's spec that each of its tasks carries out.
-//! Values of environment variables are not here: they may have to be forgotten, so they sit in the record's detachable part.
+//! The container itself is in `container`, where it may run in `placement`.
 
 use crate::id::NetworkId;
 use crate::name::Name;
 use crate::time::Span;
 use crate::unit::{Bytes, NanoCpus};
 
-/// One container, as an image and what differs from the image's own configuration.
-#[derive(
-    Clone,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    rkyv::Archive,
-    rkyv::Serialize,
-    rkyv::Deserialize,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-pub struct ContainerSpec {
-    /// Image reference as the user wrote it, e.g. `busybox:latest`.
-    pub image: String,
-    /// Replaces the image's entrypoint when not empty.
-    pub command: Vec<String>,
-    /// Replaces the image's command when not empty.
-    pub args: Vec<String>,
-    /// Working directory; the image's when absent.
-    pub dir: Option<String>,
-    /// `user[:group]`, names or numbers; the image's when absent.
-    pub user: Option<String>,
-    /// Host name inside; the container id's first 12 characters when absent.
-    pub hostname: Option<String>,
-    /// Container labels, sorted by key.
-    pub labels: Vec<(String, String)>,
-    /// Signal that asks the process to end, e.g. `SIGTERM`; the image's or SIGTERM when absent.
-    pub stop_signal: Option<String>,
-    /// How long the process may take to end before SIGKILL.
-    pub stop_grace: Span,
-}
+use super::container::ContainerSpec;
+use super::placement::Placement;
 
 /// Amounts of a node's resources.
 #[derive(
@@ -182,6 +151,31 @@ pub struct TaskSpec {
     pub limits: Limits,
     /// What happens when it ends.
     pub restart: RestartPolicy,
+    /// Where it may run.
+    pub placement: Placement,
     /// Networks in the order they were given: the first one wins where names clash.
     pub networks: Vec<Attachment>,
+    /// Where its output goes; the node's log files when absent.
+    pub log_driver: Option<LogDriver>,
+    /// Another number makes all tasks anew: Docker's `--force`.
+    pub force_update: u64,
+}
+
+/// Where output goes.
+#[derive(
+    Clone,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct LogDriver {
+    /// Its name: `json-file`, `none`.
+    pub name: String,
+    /// Its options, sorted by key.
+    pub options: Vec<(String, String)>,
 }

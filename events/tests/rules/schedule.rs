@@ -170,7 +170,7 @@ fn a_value_that_was_redacted_is_missed_before_it_is_needed() {
     let mut world = World::of(1);
     world.node_state(1, NodeState::Unknown).unwrap();
     let env = vec!["TOKEN=hidden".to_owned()];
-    world.user(Command::CreateService { spec: service("web", 1, &[]), env });
+    world.user(Command::CreateService { spec: Box::new(service("web", 1, &[])), env });
     world.run();
     let commitment = *world.state.detached.keys().next().unwrap();
     let position = world.state.services.values().next().unwrap().changed;

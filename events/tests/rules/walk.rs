@@ -149,7 +149,8 @@ impl World {
                 spec.task.restart.delay = Span::seconds(u64::from(policy / 18 % 2) * 5);
                 let env = if env { vec!["SECRET=1".to_owned()] } else { Vec::new() };
                 self.reason = (name % 2 == 0).then(|| "a walk".to_owned());
-                let _ = self.submit(who(), None, &Command::CreateService { spec, env });
+                let _ =
+                    self.submit(who(), None, &Command::CreateService { spec: Box::new(spec), env });
                 self.reason = None;
             }
             Act::Scale(n, replicas) => {

@@ -16,10 +16,12 @@ use skein_events::node::{Availability, Description, NodeState, Role};
 use skein_events::plan::{self, Proposal, liveness, withdraw};
 use skein_events::record::{Hash, Position};
 use skein_events::refusal::Refusal;
+use skein_events::service::update::UpdateConfig;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
-use skein_events::task::spec::{Attachment, ContainerSpec, TaskSpec};
+use skein_events::task::container::ContainerSpec;
+use skein_events::task::spec::{Attachment, TaskSpec};
 use skein_events::task::{Task, TaskState, TaskStatus};
 use skein_events::time::{Span, Time};
 use skein_events::unit::{Bytes, NanoCpus};
@@ -108,6 +110,8 @@ pub(crate) fn service(name: &str, replicas: u64, networks: &[NetworkId]) -> Serv
         labels: Vec::new(),
         mode: Mode::Replicated { replicas },
         endpoint: if networks.is_empty() { EndpointMode::Unnamed } else { EndpointMode::Dnsrr },
+        update: UpdateConfig::default(),
+        rollback: UpdateConfig::default(),
         task: TaskSpec {
             container: ContainerSpec {
                 image: "busybox:latest".to_owned(),
@@ -246,7 +250,7 @@ impl World {
     /// A service; its id.
     pub(crate) fn service(&mut self, spec: ServiceSpec) -> ServiceId {
         let name = spec.name.folded();
-        self.user(Command::CreateService { spec, env: Vec::new() });
+        self.user(Command::CreateService { spec: Box::new(spec), env: Vec::new() });
         self.state.index.service_names[&name]
     }
 

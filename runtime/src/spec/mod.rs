@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use skein_events::task::spec::{ContainerSpec, Limits};
+use skein_events::task::container::ContainerSpec;
+use skein_events::task::spec::Limits;
 
 use crate::api::{Container, ExecSpec};
 use crate::error::Error;
@@ -80,6 +81,21 @@ pub(crate) fn process(container: &Container, image: &ImageConfig) -> Result<Proc
         labels: _,   // data only
         stop_signal,
         stop_grace: _, // the agent passes it to `stop`
+        // Not there yet: the API refuses what is set here.
+        groups: _,
+        hosts: _,
+        dns: _,
+        mounts: _,
+        read_only: _,
+        tty: _,
+        open_stdin: _,
+        init: _,
+        health: _,
+        cap_add: _,
+        cap_drop: _,
+        ulimits: _,
+        sysctls: _,
+        oom_score_adj: _,
     } = &container.spec;
     // An entrypoint of the user's own makes the image's arguments meaningless.
     let (entrypoint, inherited) = if command.is_empty() {

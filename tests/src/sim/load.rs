@@ -12,11 +12,11 @@ use skein_events::id::{ClusterId, NetworkId, RequestId, ServiceId};
 use skein_events::network::NetworkSpec;
 use skein_events::record::{Hash, Position};
 use skein_events::refusal::Refusal;
+use skein_events::service::update::UpdateConfig;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::{REQUEST_MEMORY, State};
-use skein_events::task::spec::{
-    Attachment, ContainerSpec, Resources, RestartCondition, RestartPolicy, TaskSpec,
-};
+use skein_events::task::container::ContainerSpec;
+use skein_events::task::spec::{Attachment, Resources, RestartCondition, RestartPolicy, TaskSpec};
 use skein_events::time::Span;
 use skein_events::unit::{Bytes, NanoCpus, Subnet};
 use skein_net::backend::{Caller, Committed, Failure};
@@ -211,6 +211,8 @@ fn service(dice: &mut Dice, networks: &[NetworkId]) -> (Command, String) {
         labels: Vec::new(),
         mode: Mode::Replicated { replicas },
         endpoint: if joined.is_empty() { EndpointMode::Unnamed } else { EndpointMode::Dnsrr },
+        update: UpdateConfig::default(),
+        rollback: UpdateConfig::default(),
         task: TaskSpec {
             container: ContainerSpec {
                 image: image.to_owned(),
@@ -236,7 +238,7 @@ fn service(dice: &mut Dice, networks: &[NetworkId]) -> (Command, String) {
     };
     let env = if dice.chance(40) { vec!["SECRET=1".to_owned()] } else { Vec::new() };
     let what = format!("create {name} x{replicas} {word}");
-    (Command::CreateService { spec, env }, what)
+    (Command::CreateService { spec: Box::new(spec), env }, what)
 }
 
 /// What makes the swarm.

@@ -86,5 +86,6 @@ pub(super) fn record(position: Position, event: &Event) -> String {
 fn replicas(mode: skein_events::service::Mode) -> u64 {
     match mode {
         skein_events::service::Mode::Replicated { replicas } => replicas,
+        skein_events::service::Mode::Global => 0,
     }
 }

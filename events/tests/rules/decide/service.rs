@@ -5,7 +5,10 @@ use skein_events::event::Event;
 use skein_events::id::{NetworkId, ServiceId};
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
+use skein_events::service::update::Millionths;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
+use skein_events::task::mount::{Mount, MountSource, Propagation};
+use skein_events::time::Span;
 use skein_events::unit::{Bytes, NanoCpus};
 
 use super::{given, given_nothing};
@@ -14,11 +17,11 @@ use crate::world::service;
 fn create(change: impl FnOnce(&mut ServiceSpec)) -> Command {
     let mut spec = service("web", 1, &[]);
     change(&mut spec);
-    Command::CreateService { spec, env: Vec::new() }
+    Command::CreateService { spec: Box::new(spec), env: Vec::new() }
 }
 fn with_env(env: &[&str]) -> Command {
     let env = env.iter().map(|e| (*e).to_owned()).collect();
-    Command::CreateService { spec: service("web", 1, &[]), env }
+    Command::CreateService { spec: Box::new(service("web", 1, &[])), env }
 }
 fn web(world: &mut crate::world::World) {
     world.user(create(|_| ()));
@@ -63,13 +66,58 @@ fn what_a_service_cannot_be_is_refused() {
     );
     let large = "the service's spec is over the limit of 262144";
     refused(create(|s| s.task.container.args = vec!["x".repeat(300_000)]), "too_large", large);
-    refused(create(|s| s.task.container.args = vec![String::new(); 5_000]), "too_large", large);
+    refused(create(|s| s.task.container.args = vec![String::new(); 40_000]), "too_large", large);
     refused(create(|s| s.task.container.dir = Some("x".repeat(300_000))), "too_large", large);
     refused(create(|s| s.labels = vec![("k".to_owned(), "x".repeat(300_000))]), "too_large", large);
     refused(
         create(|s| s.task.restart.max_attempts = 1_001),
         "invalid",
         "invalid restart-max-attempts value 1001: it must be at most 1000",
+    );
+    let mount = |target: &str, path: &str| Mount {
+        target: target.to_owned(),
+        read_only: false,
+        source: MountSource::Bind {
+            path: path.to_owned(),
+            propagation: Propagation::default(),
+            non_recursive: false,
+            create: false,
+        },
+    };
+    refused(
+        create(|s| s.task.container.mounts = vec![mount("a", "/a")]),
+        "invalid",
+        "invalid mount target, must be an absolute path in the container: \"a\"",
+    );
+    refused(
+        create(|s| s.task.container.mounts = vec![mount("/a", "a")]),
+        "invalid",
+        "invalid bind mount source, must be an absolute path: \"a\"",
+    );
+    refused(
+        create(|s| s.task.container.mounts = vec![mount("/a", "/b"), mount("/a/", "/c")]),
+        "invalid",
+        "Duplicate mount point: /a/",
+    );
+    refused(
+        create(|s| s.task.container.hosts = vec!["db 10.0.0.1".to_owned()]),
+        "invalid",
+        "invalid entry of the hosts file \"db 10.0.0.1\": write HOST:IP",
+    );
+    refused(
+        create(|s| s.task.container.oom_score_adj = 1_001),
+        "invalid",
+        "Invalid value 1001, range for oom score adj is [-1000, 1000]",
+    );
+    refused(
+        create(|s| s.task.container.health.interval = Span(1)),
+        "invalid",
+        "Interval in Healthcheck cannot be less than 1ms",
+    );
+    refused(
+        create(|s| s.update.max_failure_ratio = Millionths(1_000_001)),
+        "invalid",
+        "update-maxfailureratio cannot be less than 0 or bigger than 1",
     );
     let memory = "invalid memory value 4194303: Must be at least 4MiB";
     refused(create(|s| s.task.reservations.memory = Bytes(4_194_303)), "invalid", memory);
@@ -94,17 +142,19 @@ fn networks_of_a_service_exist_and_are_given_once() {
     let id = NetworkId::from_random([77; 16]);
     let refusal = Refusal::NotFound { noun: "network", name: id.to_string() };
     let spec = service("web", 1, &[id]);
-    given_nothing().when(Command::CreateService { spec, env: Vec::new() }).refused(refusal);
+    given_nothing()
+        .when(Command::CreateService { spec: Box::new(spec), env: Vec::new() })
+        .refused(refusal);
 
     let mut world = given_nothing();
     let net = world.network("demo");
     let spec = service("web", 1, &[net, net]);
     world
         .clone()
-        .when(Command::CreateService { spec, env: Vec::new() })
+        .when(Command::CreateService { spec: Box::new(spec), env: Vec::new() })
         .refused_as("invalid", "network demo is given twice");
     let spec = ServiceSpec { endpoint: EndpointMode::Unnamed, ..service("web", 1, &[net]) };
-    world.when(Command::CreateService { spec, env: Vec::new() }).refused_as(
+    world.when(Command::CreateService { spec: Box::new(spec), env: Vec::new() }).refused_as(
         "unsupported",
         "a service on a network needs a name to resolve: add --endpoint-mode dnsrr",
     );

@@ -91,7 +91,8 @@ async fn create(
     }
     let Requested { spec, env } = spec::requested(&state, request)?;
     drop(state);
-    let done = app.backend.submit(caller, Command::CreateService { spec, env }).await?;
+    let done =
+        app.backend.submit(caller, Command::CreateService { spec: Box::new(spec), env }).await?;
     let id = done.batch.entries.iter().find_map(|entry| {
         if let Event::ServiceCreated(created) = &entry.event { Some(created.id) } else { None }
     });
@@ -156,7 +157,9 @@ fn scaled(
     if spec.name != service.spec.name {
         return Err(unsupported("renaming services is not supported"));
     }
-    let Mode::Replicated { replicas } = spec.mode;
+    let Mode::Replicated { replicas } = spec.mode else {
+        return Err(unsupported("service mode change is not allowed"));
+    };
     spec.mode = service.spec.mode;
     if spec != service.spec || env != environment(state, service) {
         return Err(unsupported(

@@ -16,13 +16,15 @@ use skein_events::node::event::{NodeJoined, NodeStateChanged};
 use skein_events::node::{Availability, Description, NodeState, Role};
 use skein_events::record::{Hash, Position};
 use skein_events::service::event::{ServiceCreated, ServiceScaled};
+use skein_events::service::update::UpdateConfig;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::State;
 use skein_events::state::digest::DIGEST_FORMAT;
 use skein_events::state::touched::Touched;
+use skein_events::task::container::ContainerSpec;
 use skein_events::task::event::{TaskAssigned, TaskCreated, TaskStatusChanged};
 use skein_events::task::explain::{Explanation, Finding, VERDICTS_MAX, Verdict};
-use skein_events::task::spec::{Attachment, ContainerSpec, TaskSpec};
+use skein_events::task::spec::{Attachment, TaskSpec};
 use skein_events::task::{TaskLeg, TaskState, TaskStatus};
 use skein_events::time::{Span, Time};
 use skein_events::unit::{Bytes as Memory, Mac, NanoCpus, Subnet, Vni};
@@ -215,6 +217,8 @@ impl Writer {
             labels: vec![("team".to_owned(), "shop".to_owned())],
             mode: Mode::Replicated { replicas: u64::from(TASKS) },
             endpoint: EndpointMode::Dnsrr,
+            update: UpdateConfig::default(),
+            rollback: UpdateConfig::default(),
             task: TaskSpec {
                 container: ContainerSpec {
                     image: "registry.example/shop/web:1.27".to_owned(),

@@ -3,7 +3,7 @@
 use bollard_stubs::models;
 
 use skein_events::refusal::Refusal;
-use skein_events::task::spec::ContainerSpec;
+use skein_events::task::container::ContainerSpec;
 use skein_events::time::Span;
 
 use super::{STOP_GRACE, sorted, unsigned, unsupported};
@@ -122,6 +122,7 @@ pub(super) fn container(
         labels: sorted(labels),
         stop_signal: stop_signal.filter(|s| !s.is_empty()),
         stop_grace,
+        ..ContainerSpec::default()
     };
     Ok((container, env))
 }

@@ -8,6 +8,7 @@ mod task;
 use bollard_stubs::models;
 
 use skein_events::refusal::Refusal;
+use skein_events::service::update::UpdateConfig;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::State;
 use skein_events::time::Span;
@@ -50,7 +51,16 @@ pub(super) fn requested(state: &State, spec: models::ServiceSpec) -> Result<Requ
     let (task, env) = task::task(state, task_template.unwrap_or_default(), networks)?;
     let endpoint = endpoint(endpoint_spec.unwrap_or_default(), task.networks.is_empty())?;
     let mode = replicated(mode.unwrap_or_default())?;
-    Ok(Requested { spec: ServiceSpec { name, labels: sorted(labels), mode, endpoint, task }, env })
+    let spec = ServiceSpec {
+        name,
+        labels: sorted(labels),
+        mode,
+        endpoint,
+        update: UpdateConfig::default(),
+        rollback: UpdateConfig::default(),
+        task,
+    };
+    Ok(Requested { spec, env })
 }
 
 fn replicated(mode: models::ServiceSpecMode) -> Result<Mode, Refusal> {

@@ -3,8 +3,9 @@
 use bollard_stubs::models;
 
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
+use skein_events::task::container::ContainerSpec;
 use skein_events::task::spec::{
-    Attachment, ContainerSpec, Limits, Resources, RestartCondition, RestartPolicy, TaskSpec,
+    Attachment, Limits, Resources, RestartCondition, RestartPolicy, TaskSpec,
 };
 
 use super::{MONITOR, STOP_GRACE, map, signed};
@@ -15,19 +16,13 @@ pub(in crate::http::docker) fn model(
     env: &[String],
     defaults: bool,
 ) -> models::ServiceSpec {
-    let ServiceSpec { name, labels, mode: Mode::Replicated { replicas }, endpoint, task } = spec;
+    // The update settings are still the usual ones: others are refused.
+    let ServiceSpec { name, labels, mode, endpoint, update: _, rollback: _, task } = spec;
     models::ServiceSpec {
         name: Some(name.to_string()),
         labels: Some(map(labels)),
         task_template: Some(task_model(task, env, defaults)),
-        mode: Some(models::ServiceSpecMode {
-            replicated: Some(models::ServiceSpecModeReplicated {
-                replicas: Some(signed(*replicas)),
-            }),
-            global: None,
-            replicated_job: None,
-            global_job: None,
-        }),
+        mode: Some(mode_model(*mode)),
         update_config: defaults.then_some(models::ServiceSpecUpdateConfig {
             parallelism: Some(1),
             delay: None,
@@ -49,6 +44,21 @@ pub(in crate::http::docker) fn model(
     }
 }
 
+fn mode_model(mode: Mode) -> models::ServiceSpecMode {
+    match mode {
+        Mode::Replicated { replicas } => models::ServiceSpecMode {
+            replicated: Some(models::ServiceSpecModeReplicated {
+                replicas: Some(signed(replicas)),
+            }),
+            ..models::ServiceSpecMode::default()
+        },
+        Mode::Global => models::ServiceSpecMode {
+            global: Some(std::collections::HashMap::new()),
+            ..models::ServiceSpecMode::default()
+        },
+    }
+}
+
 /// How a service's name is answered, in Docker's words; for a service without networks it is the word it always sends.
 pub(in crate::http::docker) fn endpoint_model(endpoint: EndpointMode) -> models::EndpointSpec {
     let mode = match endpoint {
@@ -64,7 +74,16 @@ pub(in crate::http::docker) fn task_model(
     env: &[String],
     defaults: bool,
 ) -> models::TaskSpec {
-    let TaskSpec { container, reservations, limits, restart, networks } = spec;
+    let TaskSpec {
+        container,
+        reservations,
+        limits,
+        restart,
+        placement: _, // these three are refused yet
+        networks,
+        log_driver: _,
+        force_update: _,
+    } = spec;
     let ContainerSpec {
         image,
         command,
@@ -75,6 +94,21 @@ pub(in crate::http::docker) fn task_model(
         labels,
         stop_signal,
         stop_grace,
+        // Not there yet: refused.
+        groups: _,
+        hosts: _,
+        dns: _,
+        mounts: _,
+        read_only: _,
+        tty: _,
+        open_stdin: _,
+        init: _,
+        health: _,
+        cap_add: _,
+        cap_drop: _,
+        ulimits: _,
+        sysctls: _,
+        oom_score_adj: _,
     } = container;
     let some = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     let networks: Vec<models::NetworkAttachmentConfig> = networks

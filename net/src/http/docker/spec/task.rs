@@ -55,7 +55,9 @@ pub(super) fn task(
     };
     let networks = networks.into_iter().map(|n| attachment(state, n)).collect::<Result<_, _>>()?;
     let restart = restart(restart_policy)?;
-    Ok((TaskSpec { container, reservations, limits, restart, networks }, env))
+    let task =
+        TaskSpec { container, reservations, limits, restart, networks, ..TaskSpec::default() };
+    Ok((task, env))
 }
 
 fn attachment(
