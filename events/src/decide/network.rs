@@ -4,6 +4,7 @@ use crate::codec::NewEvent;
 use crate::command::NewNetwork;
 use crate::id::NetworkId;
 use crate::network::event::{NetworkCreated, NetworkRemoved};
+use crate::network::{MTU_MIN, MTU_OPTION};
 use crate::plan::allocate;
 use crate::refusal::Refusal;
 use crate::state::State;
@@ -24,11 +25,7 @@ pub(super) fn create(
     if check::size_of(&new.spec.labels) > check::SPEC_MAX {
         return Err(Refusal::TooLarge("the network's labels", check::SPEC_MAX));
     }
-    if let Some((key, _)) = new.spec.options.first() {
-        return Err(Refusal::Unsupported(format!(
-            "network option {key:?} is not supported: create the network without -o"
-        )));
-    }
+    options(&new.spec.options)?;
     let subnet = match new.subnet {
         Some(subnet) => given(state, subnet)?,
         None => allocate::subnet::free(state).ok_or_else(|| {
@@ -49,6 +46,36 @@ pub(super) fn create(
         .ok_or_else(|| Refusal::Subnet("no VXLAN identifier is left".to_owned()))?;
     let id = NetworkId::from_random(context.ids.bytes16());
     Ok(vec![NetworkCreated { id, spec: new.spec.clone(), subnet, gateway, vni }.into()])
+}
+
+/// Whether every option is one the overlay carries out: none is taken and then ignored.
+fn options(options: &[(String, String)]) -> Result<(), Refusal> {
+    for (key, value) in options {
+        match key.as_str() {
+            MTU_OPTION => {
+                if !value.parse::<u16>().is_ok_and(|mtu| mtu >= MTU_MIN) {
+                    let shown: String = value.chars().take(64).collect();
+                    return Err(Refusal::Invalid(format!(
+                        "invalid {MTU_OPTION} {shown:?}: a whole number from {MTU_MIN} to {}",
+                        u16::MAX
+                    )));
+                }
+            }
+            "encrypted" => {
+                return Err(Refusal::Unsupported(
+                    "encrypted networks are not there yet: create the network without -o encrypted, and keep its nodes on a network you trust"
+                        .to_owned(),
+                ));
+            }
+            key => {
+                let shown: String = key.chars().take(64).collect();
+                return Err(Refusal::Unsupported(format!(
+                    "network option {shown:?} is not supported: leave it out; {MTU_OPTION} is the one there is"
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A block of the user's choice: big enough, and nobody else's.

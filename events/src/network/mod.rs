@@ -36,6 +36,27 @@ pub struct NetworkSpec {
     pub options: Vec<(String, String)>,
 }
 
+/// The driver option that says how large a packet of the machines' own network may be, as Docker's.
+pub const MTU_OPTION: &str = "com.docker.network.driver.mtu";
+
+/// What the machines' own network takes unless the option says otherwise.
+const MTU: u16 = 1500;
+
+/// The outer Ethernet, IP, UDP and VXLAN headers (RFC 7348 §5).
+const TUNNEL_HEADERS: u16 = 50;
+
+/// The smallest value of the option: every IPv4 host takes packets of 576 bytes (RFC 791).
+pub(crate) const MTU_MIN: u16 = 576;
+
+impl NetworkSpec {
+    /// How large a packet on this network may be: what the machines' network takes, less the headers around it.
+    pub fn mtu(&self) -> u16 {
+        let given = self.options.iter().find(|(key, _)| key == MTU_OPTION);
+        let given = given.and_then(|(_, value)| value.parse().ok()).filter(|n| *n >= MTU_MIN);
+        given.unwrap_or(MTU) - TUNNEL_HEADERS
+    }
+}
+
 /// A network as the log tells it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Network {

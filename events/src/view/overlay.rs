@@ -41,6 +41,8 @@ pub struct NodeNetwork {
     pub gateway: Ipv4Addr,
     /// No way out and no forwarding of unknown names.
     pub internal: bool,
+    /// How large a packet on it may be.
+    pub mtu: u16,
     /// Legs of this node's containers, sorted.
     pub local: Vec<Leg>,
     /// Legs elsewhere, sorted.
@@ -88,6 +90,7 @@ pub(super) fn node_overlay(state: &State, node: NodeId, networks: &[NetworkId]) 
             subnet: network.subnet,
             gateway: network.gateway,
             internal: network.spec.internal,
+            mtu: network.spec.mtu(),
             local,
             peers,
         }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use skein_events::command::Command;
 use skein_events::event::Event;
 use skein_events::id::NetworkId;
+use skein_events::network::MTU_OPTION;
 use skein_events::refusal::Refusal;
 
 use super::{given, given_nothing};
@@ -48,8 +49,18 @@ fn what_a_network_cannot_be_is_refused() {
     refused(
         create(|n| n.spec.options = label("mtu", "1400".to_owned())),
         "unsupported",
-        "network option \"mtu\" is not supported: create the network without -o",
+        "network option \"mtu\" is not supported: leave it out; com.docker.network.driver.mtu is the one there is",
     );
+    refused(
+        create(|n| n.spec.options = label("encrypted", String::new())),
+        "unsupported",
+        "encrypted networks are not there yet: create the network without -o encrypted, and keep its nodes on a network you trust",
+    );
+    for value in ["", "575", "65536", "-1", "1400 "] {
+        let text = format!("invalid {MTU_OPTION} {value:?}: a whole number from 576 to 65535");
+        let bad = create(|n| n.spec.options = label(MTU_OPTION, value.to_owned()));
+        given_nothing().when(bad).refused_as("invalid", &text);
+    }
     refused(
         create(|n| n.subnet = Some("10.0.0.0/7".parse().unwrap())),
         "subnet",
@@ -71,6 +82,16 @@ fn what_a_network_cannot_be_is_refused() {
     given(|w| w.network("first"))
         .when(overlapping)
         .refused_as("subnet", "subnet 10.0.0.0/16 overlaps with 10.0.1.0/24 of network first");
+}
+
+#[test]
+fn packets_leave_room_for_the_tunnels_headers() {
+    let mut spec = network("demo").spec;
+    assert_eq!(spec.mtu(), 1450);
+    spec.options = vec![(MTU_OPTION.to_owned(), "9000".to_owned())];
+    assert_eq!(spec.mtu(), 8950);
+    let new = create(|n| n.spec.options.clone_from(&spec.options));
+    given_nothing().when(new).then(&["network.created"]);
 }
 
 #[test]

@@ -13,11 +13,11 @@ use skein_events::unit::Subnet;
 use skein_events::view::overlay::{Leg, NodeNetwork};
 
 use super::firewall::{self, Before};
+use super::gateway;
 use super::link::{self, Inner};
 use super::names::{BRIDGE, Names, task_port};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
-use super::{gateway, network};
 use crate::overlay::{AttachLeg, DNS_ADDRESS, DnsSockets, Error};
 
 /// The loopback's index in a fresh namespace.
@@ -113,8 +113,9 @@ fn plug(
     network: NetworkId,
     inner: &Inner<'_>,
 ) -> Result<(), Error> {
-    let bridge = link::named(inside, BRIDGE)?.ok_or(Error::UnknownNetwork(network))?.index;
-    let pair = link::veth(&task_port(task), bridge, Some(network::MTU), inner);
+    let bridge = link::named(inside, BRIDGE)?.ok_or(Error::UnknownNetwork(network))?;
+    // A bridge takes the smallest packet size of its ports, and the tunnel is the first of them.
+    let pair = link::veth(&task_port(task), bridge.index, bridge.mtu, inner);
     let mut batch = Batch::new();
     batch.push(format!("plug task {task} in network {network}"), Mode::Create, pair);
     inside.apply(batch)

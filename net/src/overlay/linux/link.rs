@@ -31,6 +31,7 @@ pub(super) struct Link {
     pub(super) name: String,
     pub(super) alias: String,
     pub(super) up: bool,
+    pub(super) mtu: Option<u32>,
     pub(super) controller: Option<u32>,
     pub(super) kind: Option<InfoKind>,
     pub(super) vxlan: Vec<InfoVxlan>,
@@ -62,6 +63,7 @@ fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
+            LinkAttribute::Mtu(mtu) => link.mtu = Some(mtu),
             LinkAttribute::IfAlias(alias) => link.alias = alias,
             LinkAttribute::Controller(index) => link.controller = Some(index),
             LinkAttribute::LinkInfo(infos) => {
@@ -173,6 +175,7 @@ impl Tunnel {
         };
         self.data().iter().all(|wanted| link.vxlan.contains(wanted))
             && local(&link.vxlan) == self.local
+            && link.mtu == Some(self.mtu)
     }
 }
 

@@ -18,9 +18,6 @@ use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
 use crate::overlay::Error;
 
-/// What is left of 1,500 bytes after the outer Ethernet, IP, UDP and VXLAN headers (50 bytes, RFC 7348 §5).
-pub(super) const MTU: u32 = 1450;
-
 /// Brings one network to what is desired.
 pub(super) fn sync(
     names: &Names,
@@ -44,7 +41,7 @@ pub(super) fn sync(
         .map_err(|source| there("make", source))?;
     }
     let inside = Netns::open(&file).map_err(|source| there("open", source))?;
-    let tunnel = Tunnel { vni: desired.vni, port, local, mtu: MTU };
+    let tunnel = Tunnel { vni: desired.vni, port, local, mtu: u32::from(desired.mtu) };
     netns::on_thread(|| {
         host.enter().map_err(|source| there("leave", source))?;
         let mut outer = Route::open()?;

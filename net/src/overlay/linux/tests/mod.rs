@@ -161,6 +161,7 @@ fn overlay(local: &[u8], peers: &[(u8, Ipv4Addr)], members: &[Ipv4Addr]) -> Node
         subnet: subnet(),
         gateway: Ipv4Addr::new(10, 0, 1, 1),
         internal: false,
+        mtu: 1450,
         local: local.iter().map(|n| leg(*n)).collect(),
         peers: peers.iter().map(|(n, vtep)| Peer { leg: leg(*n), vtep: *vtep }).collect(),
     };

@@ -21,6 +21,25 @@ fn containers_of_one_overlay_reach_each_other() {
 }
 
 #[test]
+fn packets_are_as_large_as_the_network_says() {
+    let host = Host::new();
+    let daemon = Daemon::start(&host, "one");
+    let mut desired = overlay(&[2], &[], &[]);
+    desired.networks[0].mtu = 1350;
+    daemon.sync(&desired);
+    daemon.attach(task(2), &[plug(net(), 2)], Outside::Closed);
+    let of = |text: String| {
+        let (_, rest) = text.split_once(" mtu ").unwrap();
+        rest.split(' ').next().unwrap().to_owned()
+    };
+    assert_eq!(of(stdout("", daemon.in_task(task(2), "ip -o link show eth0"))), "1350");
+    assert_eq!(of(daemon.in_network(net(), "ip -o link show vxlan0")), "1350");
+    daemon.in_network(net(), "ip link set vxlan0 mtu 1300");
+    daemon.sync(&desired);
+    assert_eq!(of(daemon.in_network(net(), "ip -o link show vxlan0")), "1350");
+}
+
+#[test]
 fn containers_reach_each_other_over_two_hosts() {
     let ((_a, one), (_b, two)) = two_nodes();
     assert!(one.pings(task(2), "10.0.1.3"));
