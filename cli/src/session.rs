@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 
 use hyper::Method;
 use jiff::Timestamp;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
 use crate::args::{Because, Host, Inspecting};
 use crate::client::{Client, encode, nothing};
@@ -52,16 +53,24 @@ pub(crate) async fn remove(
 }
 
 /// Shows objects as `inspect` does, each read from its route; those that are there are shown though others are not.
-#[allow(dead_code, reason = "for the inspect commands")]
 pub(crate) async fn inspect(
     session: &mut Session,
     route: &str,
     objects: &[String],
     inspecting: &Inspecting,
 ) -> Result<(), Failure> {
+    let paths = objects.iter().map(|object| format!("{route}/{}", encode(object)));
+    inspect_all(session, paths, inspecting).await
+}
+
+/// The same for objects whose paths are made by other rules.
+pub(crate) async fn inspect_all(
+    session: &mut Session,
+    paths: impl Iterator<Item = String>,
+    inspecting: &Inspecting,
+) -> Result<(), Failure> {
     let (mut found, mut refused) = (Vec::new(), Vec::new());
-    for object in objects {
-        let path = format!("{route}/{}", encode(object));
+    for path in paths {
         match session.client.read::<serde_json::Value>(&path, &inspecting.at).await {
             Ok(value) => found.push(value),
             Err(failure @ Failure::Refused { .. }) => refused.push(failure),
@@ -72,6 +81,27 @@ pub(crate) async fn inspect(
     let last = refused.pop();
     refused.iter().try_for_each(|failure| session.screen.note(failure))?;
     last.map_or(Ok(()), Err)
+}
+
+/// Whether the user means it: asks on standard error and takes `y` from standard input for yes; `--force` does not ask.
+pub(crate) async fn confirmed(
+    session: &mut Session,
+    force: bool,
+    warning: &str,
+) -> Result<(), Failure> {
+    if force {
+        return Ok(());
+    }
+    session
+        .screen
+        .note(format_args!("WARNING! {warning}\nAre you sure you want to continue? [y/N]"))?;
+    let mut answer = Vec::new();
+    let mut input = tokio::io::BufReader::new(standard_input()?).take(64);
+    input.read_until(b'\n', &mut answer).await?;
+    if matches!(answer.trim_ascii(), b"y" | b"Y") {
+        return Ok(());
+    }
+    Err(Failure::failed("nothing was removed: answer y, or add --force"))
 }
 
 /// This process's standard input, unbuffered.

@@ -2,7 +2,9 @@
 //! Only the list of sub-commands.
 
 mod create;
+mod inspect;
 mod ls;
+mod prune;
 mod rm;
 
 use crate::failure::Failure;
@@ -11,7 +13,9 @@ use crate::session::Session;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Network {
     Create(create::Create),
+    Inspect(inspect::Inspect),
     Ls(ls::Ls),
+    Prune(prune::Prune),
     Rm(rm::Rm),
 }
 
@@ -19,7 +23,9 @@ impl Network {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run(session).await,
+            Self::Inspect(inspect) => inspect.run(session).await,
             Self::Ls(ls) => ls.run(session).await,
+            Self::Prune(prune) => prune.run(session).await,
             Self::Rm(rm) => rm.run(session).await,
         }
     }

@@ -15,7 +15,7 @@ const LOGS: &str = "logs of containers are not there yet: look inside with \"exe
 const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
 const REGISTRY: &str = "registries are not there yet: use \"image load -i FILE\" on every node";
 const NODES: &str =
-    "nodes cannot be changed yet: leave the swarm with \"swarm leave --force\" on that node";
+    "nodes cannot be removed yet: leave the swarm with \"swarm leave --force\" on that node";
 const SWARM: &str = "a swarm of several machines is not there yet: this one is made by \"swarm init\" and ended by \"swarm leave --force\"";
 const CONNECT: &str =
     "containers cannot join a network later: name it when creating the service, with --network";
@@ -58,9 +58,7 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ["services" | "tasks", _, "logs"] if get => LOGS,
         ["swarm", "join" | "update" | "unlock"] if post => SWARM,
         ["swarm", "unlockkey"] if get => SWARM,
-        ["nodes", _, "update"] if post => NODES,
         ["nodes", _] if delete => NODES,
-        ["networks", "prune"] if post => PRUNE,
         ["networks", _, "connect" | "disconnect"] if post => CONNECT,
         ["containers" | "images" | "system", "prune"] if post => PRUNE,
         ["containers", _, "logs"] if get => LOGS,

@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use skein_events::time::Time;
+
+use crate::backend::Moment;
 
 use super::error::ApiError;
+use super::moment;
 
 /// Most values a query may hold: beyond it a list would cost more than its answer.
 const VALUES_MAX: usize = 10_000;
@@ -94,6 +98,69 @@ impl Filters {
         wanted.is_empty() || wanted.iter().any(|w| text.starts_with(w.as_str()))
     }
 
+    /// Whether one of the alternatives is part of the text; `^` and `$` hold one to its beginning or end, as in Docker's patterns.
+    pub(crate) fn part(&self, key: &str, text: &str) -> bool {
+        let fits = |wanted: &String| {
+            let (start, rest) = match wanted.strip_prefix('^') {
+                Some(rest) => (true, rest),
+                None => (false, wanted.as_str()),
+            };
+            match (start, rest.strip_suffix('$')) {
+                (true, Some(whole)) => text == whole,
+                (true, None) => text.starts_with(rest),
+                (false, Some(end)) => text.ends_with(end),
+                (false, None) => text.contains(rest),
+            }
+        };
+        let wanted = self.get(key);
+        wanted.is_empty() || wanted.iter().any(fits)
+    }
+
+    /// Refuses an alternative of a key that has only these.
+    pub(crate) fn one_of(&self, key: &str, known: &[&str]) -> Result<(), ApiError> {
+        match self.get(key).iter().find(|value| !known.contains(&value.as_str())) {
+            None => Ok(()),
+            Some(bad) => {
+                let shown: String = bad.chars().take(64).collect();
+                Err(ApiError::invalid(format!(
+                    "Invalid filter '{key}={shown}': it is one of {}",
+                    known.join(", ")
+                )))
+            }
+        }
+    }
+
+    /// Whether none of the labels not wanted, `key` or `key=value`, is there.
+    pub(crate) fn without_labels(&self, labels: &[(String, String)]) -> bool {
+        !self.get("label!").iter().any(|unwanted| has_label(labels, unwanted))
+    }
+
+    /// The moment before which an object must have been made: an age such as `24h`, a time, or seconds since 1970.
+    pub(crate) fn until(&self, now: Time) -> Result<Option<Time>, ApiError> {
+        let [text] = self.get("until") else {
+            return match self.get("until") {
+                [] => Ok(None),
+                _ => Err(ApiError::invalid("more than one until filter specified")),
+            };
+        };
+        let invalid = || {
+            let shown: String = text.chars().take(64).collect();
+            ApiError::invalid(format!(
+                "invalid filter 'until={shown}': write an age such as 24h, or 2026-11-23T14:00:00Z"
+            ))
+        };
+        if let Some(age) = moment::span(text) {
+            return Ok(Some(Time(now.0.saturating_sub(age.0))));
+        }
+        if let Ok(seconds) = text.parse::<u32>() {
+            return Ok(Some(Time(u64::from(seconds) * 1_000_000_000)));
+        }
+        match moment::parse(text) {
+            Ok(Moment::Wall(time)) => Ok(Some(time)),
+            Ok(Moment::Position(_) | Moment::Ago(_)) | Err(_) => Err(invalid()),
+        }
+    }
+
     /// Whether an id begins with one of the alternatives; the id is only written out when asked for.
     pub(crate) fn id(&self, id: impl std::fmt::Display) -> bool {
         self.get("id").is_empty() || self.prefix("id", &id.to_string())
@@ -107,10 +174,20 @@ impl Filters {
 
     /// Whether all labels asked for, `key` or `key=value`, are there.
     pub(crate) fn labels(&self, labels: &[(String, String)]) -> bool {
-        self.get("label").iter().all(|wanted| match wanted.split_once('=') {
-            Some((key, value)) => labels.iter().any(|(k, v)| k == key && v == value),
-            None => labels.iter().any(|(k, _)| k == wanted),
-        })
+        self.all_labels("label", labels)
+    }
+
+    /// The same for labels asked for by another key.
+    pub(crate) fn all_labels(&self, key: &str, labels: &[(String, String)]) -> bool {
+        self.get(key).iter().all(|wanted| has_label(labels, wanted))
+    }
+}
+
+/// Whether a label, `key` or `key=value`, is there.
+fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
+    match wanted.split_once('=') {
+        Some((key, value)) => labels.iter().any(|(k, v)| k == key && v == value),
+        None => labels.iter().any(|(k, _)| k == wanted),
     }
 }
 
@@ -132,6 +209,37 @@ mod tests {
         assert!(Filters::parse("{bad", &["label"]).is_err());
         assert!(Filters::parse(r#"{"label":7}"#, &["label"]).is_err());
         assert_eq!(Filters::parse("{}", &[]), Ok(Filters::default()));
+    }
+
+    #[test]
+    fn parts_of_names_are_found_as_docker_finds_them() {
+        for (wanted, fits) in [
+            ("ho", true),
+            ("^sh", true),
+            ("op$", true),
+            ("^shop$", true),
+            ("^ho", false),
+            ("x", false),
+        ] {
+            let text = format!(r#"{{"name":["{wanted}"]}}"#);
+            let filters = Filters::parse(&text, &["name"]).unwrap();
+            assert_eq!(filters.part("name", "shop"), fits, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn until_is_an_age_a_time_or_seconds() {
+        let now = Time(10_000_000_000);
+        let until = |text: &str| {
+            let text = format!(r#"{{"until":["{text}"]}}"#);
+            Filters::parse(&text, &["until"]).unwrap().until(now)
+        };
+        assert_eq!(until("4s"), Ok(Some(Time(6_000_000_000))));
+        assert_eq!(until("24h"), Ok(Some(Time(0))));
+        assert_eq!(until("7"), Ok(Some(Time(7_000_000_000))));
+        assert_eq!(until("1970-01-01T00:00:02Z"), Ok(Some(Time(2_000_000_000))));
+        assert!(until("yesterday").is_err() && until("@4").is_err());
+        assert_eq!(Filters::default().until(now), Ok(None));
     }
 
     #[test]

@@ -3,23 +3,30 @@
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
-use axum::routing::get;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use bollard_stubs::models;
 
+use skein_events::command::Command;
 use skein_events::node::{Availability, Description, Node, NodeState, Role};
+use skein_events::record::Position;
 use skein_events::state;
 use skein_events::view::summary;
 
+use crate::http::body::Json;
+use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::filters::ListQuery;
 use crate::http::moment::{At, rfc3339};
-use crate::http::{App, Path, Query, json};
+use crate::http::{App, Path, Query, committed, json};
 
-use super::{signed, version};
+use super::{signed, sorted, unsupported, version};
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/nodes", get(list)).route("/nodes/{id}", get(inspect))
+    Router::new()
+        .route("/nodes", get(list))
+        .route("/nodes/{id}", get(inspect))
+        .route("/nodes/{id}/update", post(update))
 }
 
 async fn list(
@@ -28,22 +35,19 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let filters = query.filters(&["id", "label", "membership", "name", "node.label", "role"])?;
-    if let Some(bad) =
-        filters.get("role").iter().find(|r| !["worker", "manager"].contains(&r.as_str()))
-    {
-        return Err(ApiError::invalid(format!("Invalid role filter: '{bad}'")));
-    }
+    filters.one_of("role", &["worker", "manager"])?;
+    filters.one_of("membership", &["accepted", "pending"])?;
     let local = app.backend.local().node;
     let nodes: Vec<models::Node> = state
         .nodes
         .values()
         .filter(|n| {
             filters.id(n.id)
-                && filters.prefix("name", &n.description.hostname)
+                && filters.part("name", &n.description.hostname)
                 && filters.exact("role", role(n.role).as_ref())
                 && filters.exact("membership", "accepted")
                 && filters.labels(&[])
-                && filters.get("node.label").is_empty()
+                && filters.all_labels("node.label", &n.labels)
         })
         .map(|n| model(&state, n, Some(n.id) == local))
         .collect();
@@ -59,6 +63,52 @@ async fn inspect(
     let node = state.nodes.get(&id).expect("a name found means an object");
     let here = app.backend.local().node == Some(id);
     Ok(json(StatusCode::OK, &model(&state, node, here)))
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+struct UpdateQuery {
+    version: Option<String>,
+}
+
+async fn update(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(name): Path<String>,
+    Query(query): Query<UpdateQuery>,
+    Json(spec): Json<models::NodeSpec>,
+) -> Result<Response, ApiError> {
+    let version = query.version.as_deref().unwrap_or("").parse().map_err(|_| {
+        let shown: String = query.version.unwrap_or_default().chars().take(64).collect();
+        ApiError::invalid(format!("invalid node version '{shown}': a number is needed"))
+    })?;
+    let state = app.backend.state()?;
+    let node = state.nodes.get(&summary::node(&state, &name)?).expect("a name found is an object");
+    let models::NodeSpec { name: alias, labels, role: wanted, availability } = spec;
+    if alias.is_some_and(|alias| !alias.is_empty()) {
+        return Err(unsupported("nodes are named by their hosts: leave out the name").into());
+    }
+    if wanted.is_some_and(|wanted| wanted != role(node.role)) {
+        return Err(
+            unsupported("roles of nodes cannot be changed yet: leave the role as it is").into()
+        );
+    }
+    let availability = match availability {
+        None => node.availability,
+        Some(models::NodeSpecAvailabilityEnum::ACTIVE) => Availability::Active,
+        Some(models::NodeSpecAvailabilityEnum::PAUSE) => Availability::Pause,
+        Some(models::NodeSpecAvailabilityEnum::DRAIN) => Availability::Drain,
+        Some(models::NodeSpecAvailabilityEnum::EMPTY) => {
+            return Err(ApiError::invalid("invalid Availability: it is active, pause or drain"));
+        }
+    };
+    let command = Command::UpdateNode {
+        id: node.id,
+        availability,
+        labels: sorted(labels),
+        if_changed: Some(Position(version)),
+    };
+    let done = app.backend.submit(caller, command).await?;
+    Ok(committed(StatusCode::OK.into_response(), done.last))
 }
 
 fn role(role: Role) -> models::NodeSpecRoleEnum {

@@ -116,7 +116,7 @@ async fn a_node_reads_as_docker_shows_it() {
             },
             "UpdatedAt": "2026-11-23T14:00:00.002Z",
             "Version": {
-              "Index": 3
+              "Index": 2
             }
           }
         ]"#]]
@@ -124,6 +124,23 @@ async fn a_node_reads_as_docker_shows_it() {
     assert_eq!(server.get("/nodes/n1").await.done(200)["Description"]["Hostname"], "n1");
     assert_eq!(server.get("/nodes/nosuch").await.refused(404), "node nosuch not found");
     server.get("/nodes?filters={%22role%22:[%22bogus%22]}").await.refused(400);
+    let spec =
+        json!({"Role": "manager", "Availability": "pause", "Labels": {"zone": "a", "ssd": ""}});
+    let version = nodes[0]["Version"]["Index"].as_u64().unwrap();
+    let update = |version: String| format!("/nodes/n1/update?version={version}");
+    server.post(&update(version.to_string()), &spec.to_string()).await.done(200);
+    let late = server.post(&update(version.to_string()), &spec.to_string()).await;
+    assert_eq!(late.refused(500), "update out of sequence");
+    server.post(&update("one".to_owned()), &spec.to_string()).await.refused(400);
+    let node = server.get("/nodes/n1").await.done(200);
+    assert_eq!(node["Spec"], spec);
+    let version = node["Version"]["Index"].to_string();
+    let worker = json!({"Role": "worker", "Availability": "active"}).to_string();
+    let refused = server.post(&update(version), &worker).await.refused(501);
+    assert!(refused.contains("roles of nodes cannot be changed yet"), "{refused}");
+    let labelled = |label: &str| format!("/nodes?filters={{%22node.label%22:[%22{label}%22]}}");
+    assert_eq!(server.get(&labelled("zone=a")).await.done(200).as_array().unwrap().len(), 1);
+    assert_eq!(server.get(&labelled("zone=b")).await.done(200), json!([]));
     server.stop().await;
 }
 
@@ -155,6 +172,22 @@ async fn networks_are_made_found_and_removed() {
         server.post("/networks/create", &bogus).await.refused(400),
         "Invalid subnet bogus : invalid CIDR address: bogus"
     );
+    let inside = server.get("/networks/demo?verbose=true").await.done(200);
+    assert_eq!(inside["Containers"].as_object().unwrap().len(), 2);
+    assert_eq!(inside["Peers"], json!([{"Name": "7mxzxt6776na", "IP": "192.0.2.1"}]));
+    let tasks = &inside["Services"]["web"]["Tasks"];
+    assert_eq!(tasks.as_array().unwrap().len(), 2);
+    assert_eq!(tasks[0]["EndpointIP"], "10.0.1.2");
+    assert_eq!(tasks[0]["Info"]["Host IP"], "192.0.2.1");
+    assert_eq!(server.get("/networks/demo").await.done(200)["Services"], Value::Null);
+    let empty = edited(NETWORK, |n| n["Name"] = json!("empty"));
+    server.post("/networks/create", &empty).await.done(201);
+    let bad = server.post("/networks/prune?filters={%22until%22:[%22soon%22]}", "").await;
+    bad.refused(400);
+    let none = server.post("/networks/prune?filters={%22label%22:[%22no%22]}", "").await.done(200);
+    assert_eq!(none, json!({}));
+    let pruned = server.post("/networks/prune", "").await.done(200);
+    assert_eq!(pruned, json!({"NetworksDeleted": ["empty"]}));
     let used = server.delete("/networks/demo").await.refused(400);
     assert!(used.contains("in use by service web"), "{used}");
     server.delete("/services/web").await.done(200);
@@ -394,7 +427,7 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         (Method::POST, "/containers/create"),
         (Method::POST, "/images/create?fromImage=busybox"),
         (Method::POST, "/images/127.0.0.1:5000/bb/push"),
-        (Method::POST, "/nodes/n1/update?version=1"),
+        (Method::DELETE, "/nodes/n1"),
     ] {
         let answer = server.ask(method, path, &[], Body::empty()).await;
         let message = answer.refused(501);

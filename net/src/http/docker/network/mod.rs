@@ -1,4 +1,7 @@
 //! Networks as Docker shows and asks for them: overlays of the swarm, nothing else.
+//! What is on a network stands in `joined`, because only `inspect` asks for it.
+
+mod joined;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -19,10 +22,11 @@ use skein_events::state;
 use skein_events::unit::Subnet;
 use skein_events::view::summary;
 
+use crate::backend::Failure;
 use crate::http::body::Json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::filters::{ListQuery, truthy};
+use crate::http::filters::{Filters, ListQuery, truthy};
 use crate::http::moment::{At, rfc3339};
 use crate::http::{App, Path, Query, committed, json};
 
@@ -32,18 +36,21 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/networks", get(list))
         .route("/networks/create", post(create))
+        .route("/networks/prune", post(prune))
         .route("/networks/{id}", get(inspect).delete(remove))
 }
 
 async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     let known = ["dangling", "driver", "id", "label", "name", "scope", "type"];
     let filters = query.filters(&known)?;
+    filters.one_of("type", &["custom", "builtin"])?;
+    filters.one_of("scope", &["swarm", "local", "global"])?;
     let networks: Vec<models::Network> = state
         .networks
         .values()
         .filter(|n| {
-            filters.id(n.id)
-                && filters.prefix("name", n.spec.name.as_str())
+            filters.part("id", &n.id.to_string())
+                && filters.part("name", n.spec.name.as_str())
                 && filters.exact("driver", "overlay")
                 && filters.exact("scope", "swarm")
                 && filters.exact("type", "custom")
@@ -68,9 +75,11 @@ fn is_used(state: &state::State, network: &Network) -> bool {
 #[derive(Debug, Default, serde::Deserialize)]
 struct InspectQuery {
     scope: Option<String>,
+    verbose: Option<String>,
 }
 
 async fn inspect(
+    State(app): State<App>,
     At(state): At,
     Path(name): Path<String>,
     Query(query): Query<InspectQuery>,
@@ -81,7 +90,9 @@ async fn inspect(
     }
     let id = summary::network(&state, &name)?;
     let network = state.networks.get(&id).expect("a name found means an object");
-    Ok(json(StatusCode::OK, &model(network)))
+    let local = app.backend.local().node;
+    let verbose = truthy(query.verbose.as_deref());
+    Ok(json(StatusCode::OK, &joined::model(&state, network, local, verbose)))
 }
 
 async fn create(
@@ -107,6 +118,44 @@ async fn remove(
     let id = summary::network(&*app.backend.state()?, &name)?;
     let done = app.backend.submit(caller, Command::RemoveNetwork(id)).await?;
     Ok(committed(StatusCode::NO_CONTENT.into_response(), done.last))
+}
+
+/// Removes every network nobody is on. One that is joined meanwhile is passed over: each removal is decided by itself.
+async fn prune(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let filters = query.filters(&["label", "label!", "until"])?;
+    let until = filters.until(app.backend.wall())?;
+    let state = app.backend.state()?;
+    let wanted = |n: &&std::sync::Arc<Network>| {
+        !is_used(&state, n) && until.is_none_or(|until| n.created <= until) && chosen(&filters, n)
+    };
+    let (mut removed, mut last) = (Vec::new(), None);
+    for network in state.networks.values().filter(wanted) {
+        // One request id has one effect, and this request has many.
+        let caller = crate::backend::Caller { request: None, ..caller.clone() };
+        match app.backend.submit(caller, Command::RemoveNetwork(network.id)).await {
+            Ok(done) => {
+                removed.push(network.spec.name.to_string());
+                last = Some(done.last);
+            }
+            Err(Failure::Refused(Refusal::InUse { .. } | Refusal::NotFound { .. })) => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    let networks_deleted = (!removed.is_empty()).then_some(removed);
+    let body = json(StatusCode::OK, &models::NetworkPruneResponse { networks_deleted });
+    Ok(match last {
+        Some(last) => committed(body, last),
+        None => body,
+    })
+}
+
+/// Whether the labels asked for are there, and those not wanted are not.
+fn chosen(filters: &Filters, network: &Network) -> bool {
+    filters.labels(&network.spec.labels) && filters.without_labels(&network.spec.labels)
 }
 
 /// What Docker's request asks for, or why that cannot be had.

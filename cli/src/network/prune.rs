@@ -1,0 +1,34 @@
+//! `skein network prune`.
+
+use bollard_stubs::models::NetworkPruneResponse;
+use hyper::Method;
+
+use crate::args::Because;
+use crate::client::{Query, nothing};
+use crate::failure::Failure;
+use crate::parse;
+use crate::session::{self, Session};
+
+/// Remove all networks that no service joins
+#[derive(Debug, clap::Args)]
+pub(crate) struct Prune {
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Only those that match: until=AGE, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = parse::key_value)]
+    filter: Vec<(String, String)>,
+    #[command(flatten)]
+    because: Because,
+}
+
+impl Prune {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let warning = "This will remove all networks that no service joins.";
+        session::confirmed(session, self.force, warning).await?;
+        let path = format!("/networks/prune{}", Query::default().filtered(&self.filter));
+        let pruned: NetworkPruneResponse =
+            session.client.change(Method::POST, &path, nothing(), &self.because).await?;
+        pruned.networks_deleted.iter().flatten().try_for_each(|name| session.screen.line(name))
+    }
+}
