@@ -3,6 +3,7 @@
 use bollard_stubs::models::{ManagerStatus, Node, Reachability};
 use serde_json::Value;
 
+use super::hostname;
 use crate::args::Listing;
 use crate::client::Query;
 use crate::failure::Failure;
@@ -38,10 +39,6 @@ impl Ls {
         let rows: Vec<_> = nodes.iter().map(|node| row(node, own)).collect();
         session.screen.list(&listing, &COLUMNS, &rows)
     }
-}
-
-fn hostname(node: &Node) -> &str {
-    node.description.as_ref().and_then(|about| about.hostname.as_deref()).unwrap_or_default()
 }
 
 fn row(node: &Node, own: &str) -> [Cell; COLUMNS.len()] {

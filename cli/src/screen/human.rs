@@ -58,6 +58,30 @@ pub(crate) fn size(bytes: i64) -> String {
     format!("{front}{point}{}", UNITS[unit])
 }
 
+/// Bytes in binary units with four digits: `23.54GiB`.
+pub(crate) fn memory(bytes: i64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let bytes = u64::try_from(bytes).unwrap_or(0);
+    let unit =
+        (0..UNITS.len() - 1).find(|n| bytes >> (10 * (n + 1)) == 0).unwrap_or(UNITS.len() - 1);
+    let (whole, divisor) = (bytes >> (10 * unit), 1u128 << (10 * unit));
+    let digits = match whole {
+        0..10 => 3,
+        10..100 => 2,
+        100..1000 => 1,
+        _ => 0,
+    };
+    let scale = 10u128.pow(digits);
+    let scaled = (u128::from(bytes) * scale * 2 / divisor).div_ceil(2);
+    let (front, back) = (scaled / scale, scaled % scale);
+    let width = usize::try_from(digits).expect("digits is at most 3");
+    let fraction = format!("{back:0width$}");
+    let fraction = fraction.trim_end_matches('0');
+    let point =
+        if digits == 0 || fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+    format!("{front}{point}{}", UNITS[unit])
+}
+
 /// The first twelve characters of an id, with the name of its hash taken off.
 pub(crate) fn short(id: &str, whole: bool) -> String {
     if whole {
@@ -131,6 +155,20 @@ mod tests {
             (123_456_789_012, "123GB"),
         ] {
             assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn memory_has_four_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (8 << 30, "8GiB"),
+            (25_276_063_744, "23.54GiB"),
+            (268_435_456_000, "250GiB"),
+            (1_610_612_736, "1.5GiB"),
+        ] {
+            assert_eq!(memory(bytes), text);
         }
     }
 

@@ -5,7 +5,7 @@ mod converge;
 mod create;
 mod ls;
 mod option;
-mod ps;
+pub(crate) mod ps;
 mod rm;
 mod scale;
 

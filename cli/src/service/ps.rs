@@ -21,7 +21,7 @@ pub(crate) struct Ps {
     listing: Listing,
 }
 
-const COLUMNS: [Column; 10] = [
+pub(crate) const COLUMNS: [Column; 10] = [
     Column::new("ID", "ID"),
     Column::new("Name", "NAME"),
     Column::new("Image", "IMAGE"),
@@ -34,7 +34,7 @@ const COLUMNS: [Column; 10] = [
     Column::extra("PID", "PID"),
 ];
 
-type Row = [Cell; COLUMNS.len()];
+pub(crate) type Row = [Cell; COLUMNS.len()];
 
 /// Longest error shown unless `--no-trunc`, as Docker's.
 const ERROR_LENGTH: usize = 30;
@@ -86,8 +86,8 @@ async fn resolve(
     Ok((found, missing))
 }
 
-/// Host names by node id; a node that is gone keeps its id for a name.
-async fn hosts(
+/// Host names by node id, for whoever shows tasks; a node that is gone keeps its id for a name.
+pub(crate) async fn hosts(
     client: &Client,
     tasks: &[Task],
     at: &At,
@@ -102,7 +102,7 @@ async fn hosts(
     Ok(nodes.into_iter().filter_map(host).collect())
 }
 
-fn rows(
+pub(crate) fn rows(
     tasks: Vec<Task>,
     services: &BTreeMap<String, String>,
     hosts: &BTreeMap<String, String>,

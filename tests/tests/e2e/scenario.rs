@@ -49,6 +49,19 @@ fn the_thread_is_asked() {
 }
 
 #[test]
+fn networks_are_made_looked_into_and_pruned() {
+    let daemon = Daemon::start();
+    daemon.ok("swarm init --advertise-addr 127.0.0.1");
+    daemon.load();
+    tell("network.txt", &daemon);
+}
+
+#[test]
+fn a_node_is_labelled_paused_and_drained() {
+    tell("node.txt", &Daemon::with_swarm());
+}
+
+#[test]
 fn every_scenario_is_told() {
     let source = include_str!("scenario.rs");
     for entry in fs::read_dir(folder()).expect("there are scenarios") {
@@ -106,7 +119,7 @@ fn difference(expected: &str, got: &str) -> String {
 }
 
 /// Words as long as a short id.
-const WORDS: [&str; 2] = ["instructions", "unrecognized"];
+const WORDS: [&str; 3] = ["availability", "instructions", "unrecognized"];
 
 /// What has been seen that has another value in every run.
 #[derive(Default)]
