@@ -51,6 +51,48 @@ pub(crate) fn duration(text: &str) -> Result<i64, String> {
     if text.is_empty() { Err(WRONG.to_owned()) } else { Ok(total) }
 }
 
+/// Yes or no as Go reads them.
+pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
+}
+
+/// A part of a whole, from 0 to 1.
+pub(crate) fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("a ratio is a number from 0 to 1, like 0.25".to_owned()),
+    }
+}
+
+/// Words of a command as a shell splits them: blanks, both kinds of quotes, backslashes; no expansion.
+pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, quote) {
+            (_, Some(open)) if letter == open => quote = None,
+            ('\\', None | Some('"')) => word.get_or_insert_default().extend(letters.next()),
+            ('\'' | '"', None) => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (' ' | '\t', None) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    if quote.is_some() {
+        return Err(format!("a quote has no end in: {text}"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
 /// Bytes of an amount of memory: a number and a binary unit, `64M`, `1.5g`, `512MiB`, `1048576`.
 pub(crate) fn memory(text: &str) -> Result<i64, String> {
     const WRONG: &str =
@@ -120,6 +162,14 @@ mod tests {
         for wrong in ["", "5", "s", "5 s", "-5s", "1d", "99999999h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn commands_are_split_like_a_shell_does() {
+        let split = |text| words(text).unwrap();
+        assert_eq!(split("/bin/sh -c 'echo  \"a b\"'"), ["/bin/sh", "-c", "echo  \"a b\""]);
+        assert_eq!(split(r#"a\ b "c\"d" '' e"#), ["a b", "c\"d", "", "e"]);
+        assert!(words("'open").is_err());
     }
 
     #[test]

@@ -6,8 +6,11 @@ mod create;
 mod ls;
 mod option;
 pub(crate) mod ps;
+mod revise;
 mod rm;
+mod rollback;
 mod scale;
+mod update;
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -17,6 +20,8 @@ pub(crate) enum Service {
     Create(Box<create::Create>),
     Ls(ls::Ls),
     Ps(ps::Ps),
+    Update(Box<update::Update>),
+    Rollback(rollback::Rollback),
     Scale(scale::Scale),
     Rm(rm::Rm),
 }
@@ -27,6 +32,8 @@ impl Service {
             Self::Create(create) => create.run(session).await,
             Self::Ls(ls) => ls.run(session).await,
             Self::Ps(ps) => ps.run(session).await,
+            Self::Update(update) => update.run(session).await,
+            Self::Rollback(rollback) => rollback.run(session).await,
             Self::Scale(scale) => scale.run(session).await,
             Self::Rm(rm) => rm.run(session).await,
         }

@@ -72,42 +72,146 @@ fn the_help_of_a_command_has_its_options() {
           [COMMAND]...  Command in place of the image's, with its arguments
 
         Options:
-          -d, --detach                         Return at once instead of waiting until the tasks run
-          -H, --host <unix://PATH>             Daemon to talk to [env: SKEIN_HOST] [default:
-                                               unix:///run/skein/skein.sock]
-          -q, --quiet                          Print only the id
-              --name <NAME>                    Name of the service; also its name in DNS
-          -l, --label <KEY[=VALUE]>            Label of the service
-              --mode <MODE>                    How tasks are counted [default: replicated] [possible values:
-                                               replicated, global, replicated-job, global-job]
-              --replicas <N>                   Number of tasks
-              --network <NETWORK>              Network to attach to, or name=NETWORK,alias=NAME
-              --endpoint-mode <MODE>           How the service's name is answered [possible values: vip,
-                                               dnsrr]
-          -p, --publish <PORT>                 Port to publish: [PUBLISHED:]TARGET[/PROTOCOL], or
-                                               published=P,target=T,protocol=tcp,mode=host
-          -e, --env <NAME[=VALUE]>             Environment variable; without a value, the one it has here
-              --container-label <KEY[=VALUE]>  Label of the containers
-              --hostname <NAME>                Host name inside the containers
-          -w, --workdir <DIR>                  Directory the command starts in
-          -u, --user <USER[:GROUP]>            User and group, names or numbers
-              --entrypoint <COMMAND>           Program in place of the image's entrypoint
-              --stop-grace-period <DURATION>   Time a container has to end before it is killed
-              --stop-signal <SIGNAL>           Signal that asks a container to end
-              --restart-condition <WHEN>       When a task that ended is replaced [possible values: none,
-                                               on-failure, any]
-              --restart-delay <DURATION>       Time before the replacement starts
-              --restart-max-attempts <N>       Most replacements within the window
-              --restart-window <DURATION>      Time over which replacements are counted
-              --limit-cpu <CPUS>               Most processors a task may use
-              --limit-memory <BYTES>           Most memory a task may use
-              --limit-pids <N>                 Most processes and threads of a task
-              --reserve-cpu <CPUS>             Processors kept for a task
-              --reserve-memory <BYTES>         Memory kept for a task
-              --constraint <CONSTRAINT>        Condition a node has to meet, like node.role==worker
-              --replicas-max-per-node <N>      Most tasks on one node
-          -m, --message <REASON>               Reason, kept in the log beside what it caused
-          -h, --help                           Print help (see more with '--help')
+          -d, --detach[=<BOOL>]
+                  Return at once instead of waiting until the tasks run
+          -q, --quiet
+                  Print only the id or name
+              --name <NAME>
+                  Name of the service; also its name in DNS
+              --mode <MODE>
+                  How tasks are counted [default: replicated] [possible values: replicated, global,
+                  replicated-job, global-job]
+              --replicas <N>
+                  Number of tasks
+              --network <NETWORK>
+                  Network to attach to, or name=NETWORK,alias=NAME
+          -p, --publish <PORT>
+                  Port to publish: [PUBLISHED:]TARGET[/PROTOCOL], or
+                  published=P,target=T,protocol=tcp,mode=host
+          -l, --label <KEY[=VALUE]>
+                  Label of the service
+              --container-label <KEY[=VALUE]>
+                  Label of the containers
+          -e, --env <NAME[=VALUE]>
+                  Environment variable; without a value, the one it has here
+              --env-file <FILE>
+                  File with an environment variable a line
+              --mount <MOUNT>
+                  File system to mount: type=bind|volume|tmpfs,source=S,target=T[,readonly]…
+              --constraint <CONSTRAINT>
+                  Condition a node has to meet, like node.role==worker
+              --placement-pref <PREFERENCE>
+                  How tasks are spread, like spread=node.labels.zone
+              --group <GROUP>
+                  Further group of the process, name or number
+              --host <NAME:ADDRESS>
+                  Entry in the hosts file
+          -H <unix://PATH>
+                  Daemon to talk to; a long --host is of the hosts file here
+              --dns <ADDRESS>
+                  Name server
+              --dns-search <DOMAIN>
+                  Domain that names are looked up in
+              --dns-option <OPTION>
+                  Option of the resolver, like ndots:2
+              --ulimit <NAME=SOFT[:HARD]>
+                  Limit of the process, like nofile=1024:2048
+              --sysctl <KEY=VALUE>
+                  Kernel parameter of the containers
+              --cap-add <CAPABILITY>
+                  Capability to add to the usual ones
+              --cap-drop <CAPABILITY>
+                  Capability to take from the usual ones
+              --endpoint-mode <MODE>
+                  How the service's name is answered [possible values: vip, dnsrr]
+              --hostname <NAME>
+                  Host name inside the containers
+          -w, --workdir <DIR>
+                  Directory the command starts in
+          -u, --user <USER[:GROUP]>
+                  User and group, names or numbers
+              --entrypoint <COMMAND>
+                  Program in place of the image's entrypoint
+              --stop-grace-period <DURATION>
+                  Time a container has to end before it is killed
+              --stop-signal <SIGNAL>
+                  Signal that asks a container to end
+              --init[=<BOOL>]
+                  Run an init process that passes signals on and reaps
+              --read-only[=<BOOL>]
+                  Let nothing be written to the root file system
+          -t, --tty[=<BOOL>]
+                  Give the containers a terminal
+              --oom-score-adj <SCORE>
+                  How readily the kernel kills the containers when memory runs out, from -1000 to 1000
+              --health-cmd <COMMAND>
+                  Command, run by a shell in the container, that says whether the task is healthy
+              --health-interval <DURATION>
+                  Time between two checks
+              --health-retries <N>
+                  Checks that have to fail in a row
+              --health-timeout <DURATION>
+                  Time a check may take
+              --health-start-period <DURATION>
+                  Time after the start in which failed checks do not count
+              --health-start-interval <DURATION>
+                  Time between two checks in that period
+              --no-healthcheck
+                  Make no checks, not even those of the image
+              --restart-condition <WHEN>
+                  When a task that ended is replaced [possible values: none, on-failure, any]
+              --restart-delay <DURATION>
+                  Time before the replacement starts
+              --restart-max-attempts <N>
+                  Most replacements within the window
+              --restart-window <DURATION>
+                  Time over which replacements are counted
+              --update-parallelism <N>
+                  Tasks updated at once; 0 means all
+              --update-delay <DURATION>
+                  Time between two updates of tasks
+              --update-failure-action <ACTION>
+                  What happens when an update fails [possible values: pause, continue, rollback]
+              --update-monitor <DURATION>
+                  Time a new task has to stay up
+              --update-max-failure-ratio <RATIO>
+                  Part of the tasks that may fail, from 0 to 1
+              --update-order <ORDER>
+                  Which of the old and the new task goes first [possible values: stop-first, start-first]
+              --rollback-parallelism <N>
+                  Tasks taken back at once; 0 means all
+              --rollback-delay <DURATION>
+                  Time between taking back two tasks
+              --rollback-failure-action <ACTION>
+                  What happens when a rollback fails [possible values: pause, continue]
+              --rollback-monitor <DURATION>
+                  Time a task that was taken back has to stay up
+              --rollback-max-failure-ratio <RATIO>
+                  Part of the tasks that may fail, from 0 to 1
+              --rollback-order <ORDER>
+                  Which of the old and the new task goes first [possible values: stop-first, start-first]
+              --limit-cpu <CPUS>
+                  Most processors a task may use
+              --limit-memory <BYTES>
+                  Most memory a task may use
+              --limit-pids <N>
+                  Most processes and threads of a task
+              --reserve-cpu <CPUS>
+                  Processors kept for a task
+              --reserve-memory <BYTES>
+                  Memory kept for a task
+              --replicas-max-per-node <N>
+                  Most tasks on one node; 0 means any number
+              --log-driver <NAME>
+                  What keeps the output: json-file, local or none
+              --log-opt <KEY=VALUE>
+                  Option of the log driver, like max-size=10m
+              --no-resolve-image
+                  Do not ask a registry what the image's tag means; no command of this program does
+          -m, --message <REASON>
+                  Reason, kept in the log beside what it caused
+          -h, --help
+                  Print help (see more with '--help')
     "#]].assert_eq(&short_help(&["service", "create"]));
     expect![[r#"
         Show what happened to the swarm or to one object

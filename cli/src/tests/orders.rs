@@ -268,3 +268,128 @@ fn a_daemon_that_is_not_there_is_named() {
     "#]]
     .assert_eq(&text);
 }
+
+/// A service as a daemon sends it, with a field no schema knows.
+fn shop() -> Daemon {
+    let web = json!({"ID": "w", "Version": {"Index": 7}, "Spec": {"Name": "web", "Labels": {"tier": "web"},
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "bb:1", "Args": ["sleep", "9"], "Env": ["A=1", "B=2"], "Init": false,
+                "Mounts": [{"Type": "volume", "Source": "v", "Target": "/v"}, {"Type": "tmpfs", "Target": "/t"}],
+                "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 2_000_000_000_u64},
+                "DNSConfig": {}, "Isolation": "default", "Novelty": 1},
+            "Resources": {"Limits": {"MemoryBytes": 67_108_864}, "Reservations": {}}, "Placement": {"Constraints": ["node.role==worker"]},
+            "Networks": [{"Target": "n1"}], "ForceUpdate": 0, "Runtime": "container"},
+        "Mode": {"Replicated": {"Replicas": 3}}, "EndpointSpec": {"Mode": "vip"}}});
+    let global = json!({"ID": "g", "Version": {"Index": 1}, "Spec": {"Mode": {"Global": {}}}});
+    Daemon::answering([
+        ("GET /v1.41/services/web?insertDefaults=false", 200, web.to_string()),
+        ("GET /v1.41/services/glob?insertDefaults=false", 200, global.to_string()),
+        ("GET /v1.41/networks/old?scope=swarm", 200, r#"{"Id":"n1"}"#.to_owned()),
+        ("GET /v1.41/networks/new?scope=swarm", 200, r#"{"Id":"n2"}"#.to_owned()),
+        ("POST /v1.41/services/w/update?version=7", 200, r#"{"Warnings":["careful"]}"#.to_owned()),
+        ("POST /v1.41/services/w/update?rollback=previous&version=7", 200, "{}".to_owned()),
+    ])
+}
+
+#[test]
+fn an_update_changes_what_it_names_and_nothing_else() {
+    let daemon = shop();
+    let words = [
+        "service",
+        "update",
+        "-d",
+        "--image",
+        "bb:2",
+        "--args",
+        "sleep '1 0'",
+        "--env-add",
+        "C=3",
+        "--env-add",
+        "B=4",
+        "--env-rm",
+        "A",
+        "--label-rm",
+        "tier",
+        "--label-add",
+        "l=1",
+        "--mount-rm",
+        "/t",
+        "--mount-add",
+        "type=bind,source=/srv,target=/srv,ro",
+        "--limit-pids",
+        "9",
+        "--constraint-rm",
+        "node.role==worker",
+        "--constraint-add",
+        "node.role==manager",
+        "--health-retries",
+        "2",
+        "--update-order",
+        "start-first",
+        "--network-rm",
+        "old",
+        "--network-add",
+        "name=new,alias=www",
+        "--replicas",
+        "4",
+        "--force",
+        "web",
+    ];
+    let ran = skein(&daemon, &words);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "web\n", "careful\n"));
+    expect![[r#"
+        POST /v1.41/services/w/update?version=7
+          skein-request-id: 25 characters
+          {"EndpointSpec":{"Mode":"vip"},"Labels":{"l":"1"},"Mode":{"Replicated":{"Replicas":4}},"Name":"web","TaskTemplate":{"ContainerSpec":{"Args":["sleep","1 0"],"DNSConfig":{},"Env":["B=4","C=3"],"Healthcheck":{"Interval":2000000000,"Retries":2,"Test":["CMD-SHELL","true"]},"Image":"bb:2","Init":false,"Isolation":"default","Mounts":[{"Source":"v","Target":"/v","Type":"volume"},{"ReadOnly":true,"Source":"/srv","Target":"/srv","Type":"bind"}],"Novelty":1},"ForceUpdate":1,"Networks":[{"Aliases":["www"],"Target":"n2"}],"Placement":{"Constraints":["node.role==manager"]},"Resources":{"Limits":{"MemoryBytes":67108864,"Pids":9},"Reservations":{}},"Runtime":"container"},"UpdateConfig":{"FailureAction":"pause","MaxFailureRatio":0.0,"Monitor":5000000000,"Order":"start-first","Parallelism":1}}"#]].assert_eq(daemon.asked().last().unwrap());
+    let ran = skein(&daemon, &["service", "update", "-d", "web"]);
+    assert_eq!(ran.code, 0);
+    expect![[r#"
+        POST /v1.41/services/w/update?version=7
+          skein-request-id: 25 characters
+          {"EndpointSpec":{"Mode":"vip"},"Labels":{"tier":"web"},"Mode":{"Replicated":{"Replicas":3}},"Name":"web","TaskTemplate":{"ContainerSpec":{"Args":["sleep","9"],"DNSConfig":{},"Env":["A=1","B=2"],"Healthcheck":{"Interval":2000000000,"Test":["CMD-SHELL","true"]},"Image":"bb:1","Init":false,"Isolation":"default","Mounts":[{"Source":"v","Target":"/v","Type":"volume"},{"Target":"/t","Type":"tmpfs"}],"Novelty":1},"ForceUpdate":0,"Networks":[{"Target":"n1"}],"Placement":{"Constraints":["node.role==worker"]},"Resources":{"Limits":{"MemoryBytes":67108864},"Reservations":{}},"Runtime":"container"}}"#]].assert_eq(daemon.asked().last().unwrap());
+}
+
+#[test]
+fn a_rollback_goes_alone() {
+    let daemon = shop();
+    assert_eq!(skein(&daemon, &["service", "rollback", "-d", "web"]).out(), "web\n");
+    assert_eq!(skein(&daemon, &["service", "update", "-d", "--rollback", "web"]).out(), "web\n");
+    let ran = skein(&daemon, &["service", "update", "--rollback", "--image", "x", "web"]);
+    expect![[r#"
+        exit 125
+        other flags may not be combined with --rollback
+    "#]]
+    .assert_eq(&ran.refusal());
+    let ran = skein(&daemon, &["service", "update", "--replicas", "2", "glob"]);
+    expect![[r#"
+        exit 1
+        replicas can only be used with replicated mode
+    "#]]
+    .assert_eq(&ran.refusal());
+}
+
+#[test]
+fn every_option_of_a_container_is_sent() {
+    let daemon =
+        Daemon::answering([("POST /v1.41/services/create", 201, r#"{"ID":"hupc"}"#.to_owned())]);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("variables");
+    std::fs::write(&file, "# comment\n\nF=from a file\nA=0\n").unwrap();
+    let mut words = vec!["service", "create", "-d", "--mode", "global", "--env-file"];
+    words.push(file.to_str().unwrap());
+    words.extend(
+        "-e A=1 --mount type=tmpfs,target=/t --placement-pref spread=node.labels.zone --replicas-max-per-node 1 \
+         --update-parallelism 2 --rollback-monitor 1s --group 9 --host db:10.0.0.7 --dns 1.1.1.1 --dns-search a.b \
+         --dns-option ndots:2 --health-cmd true --health-interval 2s --init --read-only --cap-add net_admin \
+         --cap-drop CHOWN --ulimit nofile=1024:2048 --sysctl net.core.somaxconn=512 --tty=false --oom-score-adj -5 \
+         --log-driver json-file --log-opt max-size=1m --no-resolve-image bb:1"
+            .split_whitespace(),
+    );
+    assert_eq!(skein(&daemon, &words).out(), "hupc\n");
+    expect![[r#"
+        POST /v1.41/services/create
+          skein-request-id: 25 characters
+          {"Mode":{"Global":{}},"RollbackConfig":{"FailureAction":"pause","MaxFailureRatio":0.0,"Monitor":1000000000,"Order":"stop-first","Parallelism":1},"TaskTemplate":{"ContainerSpec":{"CapabilityAdd":["CAP_NET_ADMIN"],"CapabilityDrop":["CAP_CHOWN"],"DNSConfig":{"Nameservers":["1.1.1.1"],"Options":["ndots:2"],"Search":["a.b"]},"Env":["F=from a file","A=1"],"Groups":["9"],"HealthCheck":{"Interval":2000000000,"Test":["CMD-SHELL","true"]},"Hosts":["10.0.0.7 db"],"Image":"bb:1","Init":true,"Mounts":[{"Target":"/t","Type":"tmpfs"}],"OomScoreAdj":-5,"ReadOnly":true,"Sysctls":{"net.core.somaxconn":"512"},"TTY":false,"Ulimits":[{"Hard":2048,"Name":"nofile","Soft":1024}]},"LogDriver":{"Name":"json-file","Options":{"max-size":"1m"}},"Placement":{"MaxReplicas":1,"Preferences":[{"Spread":{"SpreadDescriptor":"node.labels.zone"}}]}},"UpdateConfig":{"FailureAction":"pause","MaxFailureRatio":0.0,"Monitor":5000000000,"Order":"stop-first","Parallelism":2}}"#]].assert_eq(&daemon.asked()[0]);
+    let nothing = skein(&daemon, &["service", "create", "--log-opt", "a=b", "bb:1"]);
+    assert_eq!(nothing.code, 125);
+}

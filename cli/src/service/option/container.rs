@@ -1,4 +1,4 @@
-//! Options of the container: environment, labels, user, how it is stopped.
+//! Options of the container that have one value; those with many stand in `lists`.
 
 use bollard_stubs::models::TaskSpecContainerSpec;
 
@@ -7,12 +7,6 @@ use crate::parse;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::service) struct Container {
-    /// Environment variable; without a value, the one it has here
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
-    /// Label of the containers
-    #[arg(long, value_name = "KEY[=VALUE]", value_parser = parse::label)]
-    container_label: Vec<(String, String)>,
     /// Host name inside the containers
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
@@ -31,82 +25,56 @@ pub(in crate::service) struct Container {
     /// Signal that asks a container to end
     #[arg(long, value_name = "SIGNAL")]
     stop_signal: Option<String>,
+    /// Run an init process that passes signals on and reaps
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse::yes_or_no)]
+    init: Option<bool>,
+    /// Let nothing be written to the root file system
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse::yes_or_no)]
+    read_only: Option<bool>,
+    /// Give the containers a terminal
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = parse::yes_or_no)]
+    tty: Option<bool>,
+    /// How readily the kernel kills the containers when memory runs out, from -1000 to 1000
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1000..=1000))]
+    oom_score_adj: Option<i64>,
 }
 
 impl Container {
-    /// Adds these options to a container's spec.
+    /// Changes what was said.
     pub(in crate::service) fn put_into(
         self,
-        spec: TaskSpecContainerSpec,
-    ) -> Result<TaskSpecContainerSpec, Failure> {
+        spec: &mut TaskSpecContainerSpec,
+    ) -> Result<(), Failure> {
         let Self {
-            env,
-            container_label,
             hostname,
             workdir,
             user,
             entrypoint,
             stop_grace_period,
             stop_signal,
+            init,
+            read_only,
+            tty,
+            oom_score_adj,
         } = self;
-        let env: Vec<String> = env.into_iter().filter_map(valued).collect();
-        let command = entrypoint.as_deref().map(words).transpose()?;
-        Ok(TaskSpecContainerSpec {
-            env: (!env.is_empty()).then_some(env),
-            labels: (!container_label.is_empty()).then(|| container_label.into_iter().collect()),
-            hostname,
-            dir: workdir,
-            user,
-            command,
-            stop_grace_period,
-            stop_signal,
-            ..spec
-        })
+        let entrypoint = entrypoint.as_deref().map(parse::words).transpose();
+        put(&mut spec.command, entrypoint.map_err(Failure::Usage)?);
+        put(&mut spec.hostname, hostname);
+        put(&mut spec.dir, workdir);
+        put(&mut spec.user, user);
+        put(&mut spec.stop_grace_period, stop_grace_period);
+        put(&mut spec.stop_signal, stop_signal);
+        put(&mut spec.init, init);
+        put(&mut spec.read_only, read_only);
+        put(&mut spec.tty, tty);
+        put(&mut spec.oom_score_adj, oom_score_adj);
+        Ok(())
     }
 }
 
-/// A variable named without a value is taken from here, and left out when it is not set here, as Docker does.
-fn valued(variable: String) -> Option<String> {
-    if variable.contains('=') {
-        return Some(variable);
-    }
-    std::env::var(&variable).ok().map(|value| format!("{variable}={value}"))
-}
-
-/// Words of a command as a shell splits them: blanks, both kinds of quotes, backslashes; no expansion.
-fn words(text: &str) -> Result<Vec<String>, Failure> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, quote) {
-            (_, Some(open)) if letter == open => quote = None,
-            ('\\', None | Some('"')) => word.get_or_insert_default().extend(letters.next()),
-            ('\'' | '"', None) => {
-                quote = Some(letter);
-                word.get_or_insert_default();
-            }
-            (' ' | '\t', None) => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(letter),
-        }
-    }
-    if quote.is_some() {
-        return Err(Failure::Usage(format!("the entrypoint has a quote without its end: {text}")));
-    }
-    words.extend(word);
-    Ok(words)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::words;
-
-    #[test]
-    fn entrypoints_are_split_like_a_shell_does() {
-        let split = |text| words(text).unwrap();
-        assert_eq!(split("/bin/sh -c 'echo  \"a b\"'"), ["/bin/sh", "-c", "echo  \"a b\""]);
-        assert_eq!(split(r#"a\ b "c\"d" '' e"#), ["a b", "c\"d", "", "e"]);
-        assert!(words("'open").is_err());
+/// Replaces a value if another one was said.
+fn put<T>(field: &mut Option<T>, said: Option<T>) {
+    if said.is_some() {
+        *field = said;
     }
 }

@@ -1,4 +1,4 @@
-//! Options of where a service is reached: its networks and how its name is answered.
+//! How a service's name is answered, and the grammars of networks and published ports.
 
 use bollard_stubs::models::{
     EndpointPortConfig, EndpointPortConfigProtocolEnum, EndpointPortConfigPublishModeEnum,
@@ -23,32 +23,23 @@ enum EndpointMode {
 
 #[derive(Debug, clap::Args)]
 pub(in crate::service) struct Endpoint {
-    /// Network to attach to, or name=NETWORK,alias=NAME
-    #[arg(long, value_name = "NETWORK", value_parser = attachment)]
-    pub(in crate::service) network: Vec<Attachment>,
     /// How the service's name is answered
     #[arg(long, value_name = "MODE", value_enum)]
     endpoint_mode: Option<EndpointMode>,
-    /// Port to publish: [PUBLISHED:]TARGET[/PROTOCOL], or published=P,target=T,protocol=tcp,mode=host
-    #[arg(short, long, value_name = "PORT", value_parser = port)]
-    publish: Vec<EndpointPortConfig>,
 }
 
 impl Endpoint {
-    /// The part of the request; absent when nothing was said.
-    pub(in crate::service) fn spec(self) -> Option<EndpointSpec> {
-        if self.endpoint_mode.is_none() && self.publish.is_empty() {
-            return None;
-        }
-        let mode = self.endpoint_mode.map(|mode| match mode {
+    /// Changes what was said.
+    pub(in crate::service) fn put_into(self, spec: &mut Option<EndpointSpec>) {
+        let Some(mode) = self.endpoint_mode else { return };
+        spec.get_or_insert_default().mode = Some(match mode {
             EndpointMode::Vip => EndpointSpecModeEnum::VIP,
             EndpointMode::Dnsrr => EndpointSpecModeEnum::DNSRR,
         });
-        Some(EndpointSpec { mode, ports: (!self.publish.is_empty()).then_some(self.publish) })
     }
 }
 
-fn attachment(text: &str) -> Result<Attachment, String> {
+pub(super) fn attachment(text: &str) -> Result<Attachment, String> {
     if !text.contains('=') {
         return Ok(Attachment { target: text.to_owned(), aliases: Vec::new() });
     }
@@ -63,7 +54,7 @@ fn attachment(text: &str) -> Result<Attachment, String> {
     if found.target.is_empty() { Err("name=NETWORK is missing".to_owned()) } else { Ok(found) }
 }
 
-fn port(text: &str) -> Result<EndpointPortConfig, String> {
+pub(super) fn port(text: &str) -> Result<EndpointPortConfig, String> {
     let mut port = EndpointPortConfig {
         protocol: Some(EndpointPortConfigProtocolEnum::TCP),
         publish_mode: Some(EndpointPortConfigPublishModeEnum::INGRESS),

@@ -1,28 +1,19 @@
-//! Options of where tasks may run.
+//! The one option of where tasks may run that has one value; constraints and preferences stand in `lists`.
 
 use bollard_stubs::models::TaskSpecPlacement;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::service) struct Placement {
-    /// Condition a node has to meet, like node.role==worker
-    #[arg(long, value_name = "CONSTRAINT")]
-    constraint: Vec<String>,
-    /// Most tasks on one node
+    /// Most tasks on one node; 0 means any number
     #[arg(long, value_name = "N")]
     replicas_max_per_node: Option<u32>,
 }
 
 impl Placement {
-    /// The part of the request; absent when nothing was said.
-    pub(in crate::service) fn rules(self) -> Option<TaskSpecPlacement> {
-        let Self { constraint, replicas_max_per_node } = self;
-        if constraint.is_empty() && replicas_max_per_node.is_none() {
-            return None;
+    /// Changes what was said.
+    pub(in crate::service) fn put_into(self, placement: &mut Option<TaskSpecPlacement>) {
+        if let Some(most) = self.replicas_max_per_node {
+            placement.get_or_insert_default().max_replicas = Some(i64::from(most));
         }
-        Some(TaskSpecPlacement {
-            constraints: (!constraint.is_empty()).then_some(constraint),
-            max_replicas: replicas_max_per_node.map(i64::from),
-            ..TaskSpecPlacement::default()
-        })
     }
 }

@@ -24,26 +24,24 @@ pub(in crate::service) struct Resources {
 }
 
 impl Resources {
-    /// The part of the request; absent when nothing was said.
-    pub(in crate::service) fn amounts(self) -> Option<TaskSpecResources> {
+    /// Changes what was said.
+    pub(in crate::service) fn put_into(self, resources: &mut Option<TaskSpecResources>) {
         let Self { limit_cpu, limit_memory, limit_pids, reserve_cpu, reserve_memory } = self;
-        let limits =
-            (limit_cpu.is_some() || limit_memory.is_some() || limit_pids.is_some()).then(|| {
-                Limit {
-                    nano_cpus: limit_cpu,
-                    memory_bytes: limit_memory,
-                    pids: limit_pids.map(i64::from),
-                }
-            });
-        let reservations =
-            (reserve_cpu.is_some() || reserve_memory.is_some()).then_some(ResourceObject {
-                nano_cpus: reserve_cpu,
-                memory_bytes: reserve_memory,
-                generic_resources: None,
-            });
-        if limits.is_none() && reservations.is_none() {
-            return None;
+        if limit_cpu.is_some() || limit_memory.is_some() || limit_pids.is_some() {
+            let now = resources.get_or_insert_default().limits.get_or_insert_default();
+            *now = Limit {
+                nano_cpus: limit_cpu.or(now.nano_cpus),
+                memory_bytes: limit_memory.or(now.memory_bytes),
+                pids: limit_pids.map(i64::from).or(now.pids),
+            };
         }
-        Some(TaskSpecResources { limits, reservations, ..TaskSpecResources::default() })
+        if reserve_cpu.is_some() || reserve_memory.is_some() {
+            let now = resources.get_or_insert_default().reservations.get_or_insert_default();
+            *now = ResourceObject {
+                nano_cpus: reserve_cpu.or(now.nano_cpus),
+                memory_bytes: reserve_memory.or(now.memory_bytes),
+                generic_resources: now.generic_resources.take(),
+            };
+        }
     }
 }

@@ -31,20 +31,28 @@ pub(in crate::service) struct Restart {
 }
 
 impl Restart {
-    /// The part of the request; absent when nothing was said.
-    pub(in crate::service) fn policy(self) -> Option<TaskSpecRestartPolicy> {
+    /// Changes what was said.
+    pub(in crate::service) fn put_into(self, policy: &mut Option<TaskSpecRestartPolicy>) {
         let Self { restart_condition, restart_delay, restart_max_attempts, restart_window } = self;
-        let condition = restart_condition.map(|condition| match condition {
-            Condition::None => TaskSpecRestartPolicyConditionEnum::NONE,
-            Condition::OnFailure => TaskSpecRestartPolicyConditionEnum::ON_FAILURE,
-            Condition::Any => TaskSpecRestartPolicyConditionEnum::ANY,
-        });
-        let policy = TaskSpecRestartPolicy {
-            condition,
+        let said = TaskSpecRestartPolicy {
+            condition: restart_condition.map(|condition| match condition {
+                Condition::None => TaskSpecRestartPolicyConditionEnum::NONE,
+                Condition::OnFailure => TaskSpecRestartPolicyConditionEnum::ON_FAILURE,
+                Condition::Any => TaskSpecRestartPolicyConditionEnum::ANY,
+            }),
             delay: restart_delay,
             max_attempts: restart_max_attempts.map(i64::from),
             window: restart_window,
         };
-        (policy != TaskSpecRestartPolicy::default()).then_some(policy)
+        if said == TaskSpecRestartPolicy::default() {
+            return;
+        }
+        let now = policy.take().unwrap_or_default();
+        *policy = Some(TaskSpecRestartPolicy {
+            condition: said.condition.or(now.condition),
+            delay: said.delay.or(now.delay),
+            max_attempts: said.max_attempts.or(now.max_attempts),
+            window: said.window.or(now.window),
+        });
     }
 }
