@@ -1,18 +1,21 @@
 //! `skein exec`: a command inside a running task, its streams joined to ours, its exit code ours.
-//! Standard input is passed on unless it is a terminal, because no terminal is made on the other side.
+//! Standard input is passed on unless it is a terminal that nobody asked to pass on.
 
 use std::io::IsTerminal as _;
 
 use bollard_stubs::models::{
     ExecConfig, ExecInspectResponse, ExecStartConfig, IdResponse, Task, TaskState,
 };
+use hyper::Method;
 use serde_json::Value;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::At;
-use crate::client::{Client, Query, Stream, encode};
+use crate::args::{At, Because};
+use crate::client::{Client, Frames, Hijacked, Query, Stream, encode, json, nothing};
 use crate::failure::Failure;
 use crate::session::{self, Session};
+use crate::terminal::{self, Raw, Size};
 
 /// Run a command inside a running task
 #[derive(Debug, clap::Args)]
@@ -20,6 +23,15 @@ pub(crate) struct Exec {
     /// Pass standard input on even when it is a terminal
     #[arg(short, long)]
     interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// Return at once and leave the command running
+    #[arg(short, long, conflicts_with_all = ["interactive", "tty"])]
+    detach: bool,
+    /// Keys that leave the command running and end this one
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
+    detach_keys: String,
     /// Environment variable of the command
     #[arg(short, long, value_name = "NAME=VALUE")]
     env: Vec<String>,
@@ -38,13 +50,20 @@ pub(crate) struct Exec {
 
 impl Exec {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let stdin = self.interactive || !std::io::stdin().is_terminal();
+        let terminal = std::io::stdin().is_terminal();
+        if self.tty && self.interactive && !terminal {
+            return Err(Failure::failed("the input device is not a TTY"));
+        }
+        let stdin = !self.detach && (self.interactive || (!terminal && !self.tty));
+        let size = terminal::size().filter(|_| self.tty);
         let container = container(&session.client, &self.task).await?;
         let config = ExecConfig {
             attach_stdin: Some(stdin),
-            attach_stdout: Some(true),
-            attach_stderr: Some(true),
-            tty: Some(false),
+            attach_stdout: Some(!self.detach),
+            attach_stderr: Some(!self.detach),
+            tty: Some(self.tty),
+            console_size: size.map(pair),
+            detach_keys: self.tty.then_some(self.detach_keys),
             env: (!self.env.is_empty()).then_some(self.env),
             user: self.user,
             working_dir: self.workdir,
@@ -54,22 +73,42 @@ impl Exec {
         let path = format!("/containers/{}/exec", encode(&container));
         let exec: IdResponse = session.client.post(&path, &config).await?;
         let exec = encode(&exec.id);
-        join(session, &exec, stdin).await?;
+        let start = ExecStartConfig {
+            detach: Some(self.detach),
+            tty: Some(self.tty),
+            console_size: size.map(pair),
+        };
+        let path = format!("/exec/{exec}/start");
+        if self.detach {
+            let because = Because::default();
+            return session.client.order(Method::POST, &path, json(&start), &because).await;
+        }
+        let hijacked = session.client.hijack(&path, &start).await?;
+        if self.tty {
+            share(session, &exec, hijacked, stdin, size).await?;
+        } else {
+            join(session, hijacked, stdin).await?;
+        }
         let ended: ExecInspectResponse =
             session.client.read(&format!("/exec/{exec}/json"), &At::default()).await?;
         match ended.exit_code.map(i32::try_from) {
             Some(Ok(0)) => Ok(()),
             Some(Ok(code)) => Err(Failure::Exit(code)),
+            // The user's keys left it running.
+            None if ended.running == Some(true) => Ok(()),
             Some(Err(_)) | None => Err(Failure::failed("the command's exit code is not known")),
         }
     }
 }
 
-/// Starts the command and moves bytes both ways until it has closed its output.
-async fn join(session: &mut Session, exec: &str, stdin: bool) -> Result<(), Failure> {
-    let start = ExecStartConfig { detach: Some(false), tty: Some(false), console_size: None };
-    let hijacked = session.client.hijack(&format!("/exec/{exec}/start"), &start).await?;
-    let (mut input, mut output) = (hijacked.input, hijacked.output);
+fn pair(size: Size) -> Vec<usize> {
+    vec![usize::from(size.rows), usize::from(size.columns)]
+}
+
+/// Moves bytes both ways until the command has closed its output.
+async fn join(session: &mut Session, hijacked: Hijacked, stdin: bool) -> Result<(), Failure> {
+    let Hijacked { mut input, output } = hijacked;
+    let mut output = Frames::new(output);
     let feed = async move {
         if stdin {
             let mut ours = session::standard_input()?;
@@ -95,6 +134,50 @@ async fn join(session: &mut Session, exec: &str, stdin: bool) -> Result<(), Fail
     }
 }
 
+/// Gives the command our terminal until it has closed its own, and tells it when ours changes its size.
+async fn share(
+    session: &mut Session,
+    exec: &str,
+    hijacked: Hijacked,
+    stdin: bool,
+    mut size: Option<Size>,
+) -> Result<(), Failure> {
+    let Hijacked { mut input, mut output } = hijacked;
+    let _raw = stdin.then(Raw::enter).transpose()?;
+    let mut resized = signal(SignalKind::window_change())?;
+    let mut ours = session::standard_input()?;
+    let (mut typed, mut shown) = (vec![0; 4 << 10], vec![0; 16 << 10]);
+    let mut listening = stdin;
+    loop {
+        tokio::select! {
+            read = output.read(&mut shown) => match read? {
+                0 => return Ok(()),
+                read => session.screen.raw(&shown[..read])?,
+            },
+            read = ours.read(&mut typed), if listening => match read? {
+                // The command may have ended: what it still says decides.
+                0 => {
+                    listening = false;
+                    drop(input.shutdown().await);
+                }
+                read => listening = input.write_all(&typed[..read]).await.is_ok(),
+            },
+            Some(()) = resized.recv() => {
+                let now = terminal::size();
+                if let Some(Size { rows, columns }) = now.filter(|now| Some(*now) != size) {
+                    size = now;
+                    let path = format!("/exec/{exec}/resize?h={rows}&w={columns}");
+                    let because = Because::default();
+                    // The command may just have ended.
+                    match session.client.order(Method::POST, &path, nothing(), &because).await {
+                        Ok(()) | Err(Failure::Refused { .. }) => {}
+                        Err(failure) => return Err(failure),
+                    }
+                }
+            }
+        }
+    }
+}
 /// The container meant: what the daemon knows by that name, else the running task `service.slot`.
 async fn container(client: &Client, text: &str) -> Result<String, Failure> {
     let path = format!("/containers/{}/json", encode(text));

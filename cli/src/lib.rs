@@ -22,6 +22,7 @@ mod session;
 mod supervisor;
 mod swarm;
 mod tail;
+mod terminal;
 mod timeline;
 mod verify;
 mod why;

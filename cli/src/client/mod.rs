@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::Incoming;
@@ -18,9 +19,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skein_events::id::RequestId;
 use tokio::net::UnixStream;
+use tokio_util::io::StreamReader;
 
 pub(crate) use query::{Query, encode};
-pub(crate) use stream::{Hijacked, Lines, Stream};
+pub(crate) use stream::{Frames, Hijacked, Lines, Stream};
 
 use crate::args::{At, Because, Host};
 use crate::failure::Failure;
@@ -79,6 +81,16 @@ impl Client {
     pub(crate) async fn lines(&self, path: &str, at: &At) -> Result<Lines, Failure> {
         let call = Call { at: Some(at), because: None, kind: "", body: nothing() };
         Ok(Lines::new(self.send(Method::GET, path, call).await?.into_body()))
+    }
+
+    /// Reads a body as it comes.
+    pub(crate) async fn bytes(
+        &self,
+        path: &str,
+    ) -> Result<impl tokio::io::AsyncRead + Unpin + use<>, Failure> {
+        let call = Call { at: None, because: None, kind: "", body: nothing() };
+        let body = self.send(Method::GET, path, call).await?.into_body().into_data_stream();
+        Ok(StreamReader::new(body.map_err(io::Error::other)))
     }
 
     /// Changes something and reads the answer.

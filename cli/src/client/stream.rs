@@ -68,14 +68,14 @@ pub(crate) enum Stream {
 pub(crate) struct Hijacked {
     /// What the process reads as its standard input; shutting it down is the end of that input.
     pub(crate) input: WriteHalf<TokioIo<Upgraded>>,
-    /// What the process writes.
-    pub(crate) output: Frames<ReadHalf<TokioIo<Upgraded>>>,
+    /// What the process writes: frames, or plain bytes of a terminal.
+    pub(crate) output: ReadHalf<TokioIo<Upgraded>>,
 }
 
 impl Hijacked {
     pub(super) fn new(upgraded: Upgraded) -> Self {
         let (output, input) = tokio::io::split(TokioIo::new(upgraded));
-        Self { input, output: Frames::new(output) }
+        Self { input, output }
     }
 }
 
@@ -87,8 +87,24 @@ pub(crate) struct Frames<R> {
 }
 
 impl<R: tokio::io::AsyncRead + Unpin> Frames<R> {
-    fn new(reader: R) -> Self {
+    pub(crate) fn new(reader: R) -> Self {
         Self { reader, stream: Stream::Out, left: 0 }
+    }
+
+    /// The next frame as a whole; `None` at the end.
+    pub(crate) async fn whole(&mut self) -> Result<Option<(Stream, Vec<u8>)>, Failure> {
+        let mut piece = vec![0; 16 << 10];
+        let mut whole = Vec::new();
+        while let Some((stream, read)) = self.next(&mut piece).await? {
+            whole.extend_from_slice(&piece[..read]);
+            if self.left == 0 {
+                return Ok(Some((stream, whole)));
+            }
+            if whole.len() > LINE_LIMIT {
+                return Err(Failure::failed("the daemon sent a line of more than 8 MiB"));
+            }
+        }
+        Ok(None)
     }
 
     /// The next piece, at most a buffer's length; `None` when the process has closed its streams.

@@ -32,6 +32,40 @@ pub(crate) fn span(seconds: i64) -> String {
     }
 }
 
+/// A time in nanoseconds as Go writes it: `1m30s`, `1.5s`, `300ms`.
+pub(crate) fn duration(nanos: i64) -> String {
+    let fraction = |whole: i64, unit: i64| {
+        let digits = unit.ilog10() as usize;
+        let rest = format!("{:0digits$}", whole % unit);
+        let rest = rest.trim_end_matches('0');
+        let point = if rest.is_empty() { "" } else { "." };
+        format!("{}{point}{rest}", whole / unit)
+    };
+    match nanos {
+        0 => "0s".to_owned(),
+        _ if nanos < 1_000 => format!("{nanos}ns"),
+        _ if nanos < 1_000_000 => format!("{}µs", fraction(nanos, 1_000)),
+        _ if nanos < 1_000_000_000 => format!("{}ms", fraction(nanos, 1_000_000)),
+        _ => {
+            let minutes = nanos / 60_000_000_000;
+            let seconds = fraction(nanos % 60_000_000_000, 1_000_000_000);
+            match (minutes / 60, minutes % 60) {
+                (0, 0) => format!("{seconds}s"),
+                (0, minutes) => format!("{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
+/// Processors from billionths: `0.5`, `2`.
+pub(crate) fn cpus(nanos: i64) -> String {
+    let rest = format!("{:09}", nanos % 1_000_000_000);
+    let rest = rest.trim_end_matches('0');
+    let point = if rest.is_empty() { "" } else { "." };
+    format!("{}{point}{rest}", nanos / 1_000_000_000)
+}
+
 /// Bytes in decimal units with three digits: `1.98MB`.
 pub(crate) fn size(bytes: i64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -126,6 +160,30 @@ fn digits(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_and_amounts_are_as_go_writes_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (300_000_000, "300ms"),
+            (1_500_000, "1.5ms"),
+            (1_000_000_000, "1s"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (5_250_000_000, "5.25s"),
+        ] {
+            assert_eq!(duration(nanos), text);
+        }
+        assert_eq!((cpus(100_000_000), cpus(2_000_000_000)), ("0.1".into(), "2".into()));
+        for (bytes, text) in [
+            (67_108_864, "64MiB"),
+            (1_610_612_736, "1.5GiB"),
+            (1000, "1000B"),
+            (1_234_567, "1.177MiB"),
+        ] {
+            assert_eq!(memory(bytes), text);
+        }
+    }
 
     #[test]
     fn ages_are_said_in_dockers_words() {

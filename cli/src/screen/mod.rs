@@ -67,6 +67,16 @@ impl Screen {
         Ok(writeln!(self.err, "{text}")?)
     }
 
+    /// A name in a colour of its own, if that stream (standard error, or output) is a terminal.
+    pub(crate) fn tinted(&self, err: bool, name: &str) -> String {
+        if !(if err { self.colour.err } else { self.colour.out }) {
+            return name.to_owned();
+        }
+        // Six colours that are read on black and on white; the same name always has the same.
+        let sum: u32 = name.bytes().map(u32::from).sum();
+        format!("\u{1b}[{}m{name}\u{1b}[0m", 31 + sum % 6)
+    }
+
     /// Rendered help, styled if the terminal is.
     pub(crate) fn text(&mut self, text: &clap::builder::StyledStr) -> Result<(), Failure> {
         let text = if self.colour.out { text.ansi().to_string() } else { text.to_string() };

@@ -3,8 +3,11 @@
 
 mod converge;
 mod create;
+mod inspect;
+mod logs;
 mod ls;
 mod option;
+mod pretty;
 pub(crate) mod ps;
 mod revise;
 mod rm;
@@ -18,6 +21,8 @@ use crate::session::Session;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Service {
     Create(Box<create::Create>),
+    Inspect(inspect::Inspect),
+    Logs(logs::Logs),
     Ls(ls::Ls),
     Ps(ps::Ps),
     Update(Box<update::Update>),
@@ -30,6 +35,8 @@ impl Service {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
             Self::Create(create) => create.run(session).await,
+            Self::Inspect(inspect) => inspect.run(session).await,
+            Self::Logs(logs) => logs.run(session).await,
             Self::Ls(ls) => ls.run(session).await,
             Self::Ps(ps) => ps.run(session).await,
             Self::Update(update) => update.run(session).await,

@@ -90,6 +90,11 @@ const DOCKERS: &str = "Healthcheck";
 /// Its published name, which the models use.
 const OURS: &str = "HealthCheck";
 
+/// A spec as the models read it.
+pub(super) fn with_our_names(spec: Value) -> Value {
+    spelled(spec, DOCKERS, OURS)
+}
+
 /// The spec with its health check under another name.
 fn spelled(mut spec: Value, from: &str, to: &str) -> Value {
     let container = spec

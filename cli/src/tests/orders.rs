@@ -393,3 +393,118 @@ fn every_option_of_a_container_is_sent() {
     let nothing = skein(&daemon, &["service", "create", "--log-opt", "a=b", "bb:1"]);
     assert_eq!(nothing.code, 125);
 }
+
+#[test]
+fn a_service_is_laid_out_to_be_read() {
+    let web = json!({"ID": "w", "Spec": {"Name": "web", "Labels": {"tier": "web"},
+        "TaskTemplate": {
+            "ContainerSpec": {"Image": "bb:1", "Args": ["sleep", "9"], "Env": ["A=1"], "Init": false, "User": "7",
+                "Hostname": "h", "ReadOnly": true, "Labels": {"x": "y"}, "StopGracePeriod": 5_000_000_000_u64,
+                "DNSConfig": {"Nameservers": ["1.1.1.1"]}, "Hosts": ["1.2.3.4 a"],
+                "CapabilityAdd": ["CAP_NET_ADMIN"], "Sysctls": {"net.core.somaxconn": "512"},
+                "Ulimits": [{"Name": "nofile", "Soft": 1, "Hard": 2}],
+                "Mounts": [{"Type": "volume", "Source": "v", "Target": "/v"}],
+                "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 2_000_000_000_u64}},
+            "Resources": {"Limits": {"MemoryBytes": 67_108_864, "Pids": 9}, "Reservations": {"NanoCPUs": 100_000_000}},
+            "RestartPolicy": {"Condition": "on-failure", "Delay": 0, "MaxAttempts": 2},
+            "Placement": {"Constraints": ["node.role==worker"], "MaxReplicas": 2,
+                "Preferences": [{"Spread": {"SpreadDescriptor": "node.labels.zone"}}]},
+            "LogDriver": {"Name": "json-file", "Options": {"max-size": "1m"}},
+            "Networks": [{"Target": "n1"}]},
+        "Mode": {"Replicated": {"Replicas": 3}},
+        "UpdateConfig": {"Parallelism": 1, "Delay": 1_000_000_000, "FailureAction": "pause", "Monitor": 5_000_000_000_u64,
+            "MaxFailureRatio": 0, "Order": "stop-first"},
+        "RollbackConfig": {"Parallelism": 1, "FailureAction": "pause", "MaxFailureRatio": 0, "Order": "stop-first"},
+        "EndpointSpec": {"Mode": "vip"}},
+        "UpdateStatus": {"State": "completed", "StartedAt": "2026-11-23T03:11:53Z", "CompletedAt": "2026-11-23T03:12:23Z",
+            "Message": "update completed"}});
+    let daemon = Daemon::answering([
+        ("GET /v1.41/services/web?insertDefaults=true", 200, web.to_string()),
+        ("GET /v1.41/networks/n1?scope=swarm", 200, r#"{"Name":"net1"}"#.to_owned()),
+    ]);
+    expect![[r#"
+
+        ID:		w
+        Name:		web
+        Labels:
+         tier=web
+        Service Mode:	Replicated
+         Replicas:	3
+        UpdateStatus:
+         State:		completed
+         Started:	about a minute ago
+         Completed:	30 seconds ago
+         Message:	update completed
+        Placement:
+         Constraints:	[node.role==worker]
+         Preferences:   [spread=node.labels.zone]
+         Max Replicas Per Node:   2
+        UpdateConfig:
+         Parallelism:	1
+         Delay:		1s
+         On failure:	pause
+         Monitoring Period: 5s
+         Max failure ratio: 0
+         Update order:      stop-first
+        RollbackConfig:
+         Parallelism:	1
+         On failure:	pause
+         Max failure ratio: 0
+         Rollback order:    stop-first
+        RestartPolicy:
+         Condition:	on-failure
+         Delay:		0s
+         Max attempts:	2
+        ContainerSpec:
+         Image:		bb:1
+         Args:		sleep 9
+         Env:		A=1
+         Hostname:	h
+         Init:		false
+         User: 7
+         ReadOnly:	true
+         StopGracePeriod: 5s
+         Labels:
+          x=y
+         DNS:		1.1.1.1
+         Host:		1.2.3.4 a
+        Capabilities:
+         Add: CAP_NET_ADMIN
+        SysCtls:
+         net.core.somaxconn: 512
+        Ulimits:
+         nofile: 1:2
+        Mounts:
+         Target:	/v
+          Source:	v
+          ReadOnly:	false
+          Type:		volume
+        Log Driver:
+         Name:		json-file
+         LogOpts:
+          max-size:       1m
+        Resources:
+         Reservations:
+          CPU:		0.1
+         Limits:
+          Memory:	64MiB
+          PIDs:		9
+        Networks: net1
+        Endpoint Mode:	vip
+         Healthcheck:
+          Interval = 2s
+          Retries = 0
+          StartPeriod =	0s
+          Timeout =	0s
+          Tests:
+        	 Test = CMD-SHELL
+        	 Test = true
+    "#]]
+    .assert_eq(&skein(&daemon, &["service", "inspect", "--pretty", "web"]).out());
+    let ran =
+        skein(&daemon, &["service", "inspect", "--format", "{{.Spec.Name}}", "web", "nosuch"]);
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (1, "web\n", "no such service: nosuch\n")
+    );
+}

@@ -89,3 +89,84 @@ fn exec_in_a_task_that_is_not_there_is_refused() {
     "#]]
     .assert_eq(&skein(&daemon, &["exec", "web.3", "true"]).refusal());
 }
+
+/// A service with two tasks on one node, and what it says.
+fn talking(query: &str, body: &[&[u8]]) -> Daemon {
+    let mut frames = Vec::new();
+    for line in body {
+        let stream = if line.ends_with(b"err\n") { 2 } else { 1 };
+        frames.extend_from_slice(&[stream, 0, 0, 0]);
+        frames.extend_from_slice(&u32::try_from(line.len()).unwrap().to_be_bytes());
+        frames.extend_from_slice(line);
+    }
+    let task = |slot: u32| json!({"ID": format!("task{slot}23456789"), "Slot": slot}).to_string();
+    let web =
+        json!({"ID": "s1", "Spec": {"Name": "web", "Mode": {"Replicated": {"Replicas": 10}}}});
+    let node = json!({"ID": "n1", "Description": {"Hostname": "eco-a"}});
+    Daemon::answering([
+        ("GET /v1.41/services/web", 200, web.to_string()),
+        ("GET /v1.41/services/s1", 200, web.to_string()),
+        ("GET /v1.41/nodes/n1", 200, node.to_string()),
+        ("GET /v1.41/tasks/task123456789", 200, task(1)),
+        ("GET /v1.41/tasks/task1023456789", 200, task(10)),
+        (
+            Box::leak(
+                format!("GET /v1.41/services/web/logs?stdout=1&stderr=1&{query}").into_boxed_str(),
+            ),
+            200,
+            String::from_utf8(frames).unwrap(),
+        ),
+    ])
+}
+
+const CONTEXT: &str =
+    "com.docker.swarm.node.id=n1,com.docker.swarm.service.id=s1,com.docker.swarm.task.id=";
+
+#[test]
+fn logs_say_which_task_said_it() {
+    let one = format!("{CONTEXT}task123456789 a b\n");
+    let ten = format!("{CONTEXT}task1023456789 err\n");
+    let lines = [one.as_bytes(), ten.as_bytes()];
+    let daemon = talking("tail=all&details=1", &lines);
+    let ran = skein(&daemon, &["service", "logs", "web"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.out, "web.1.task12345678@eco-a     | a b\n");
+    assert_eq!(ran.err, "web.10.task10234567@eco-a    | err\n");
+    let ran = skein(&daemon, &["service", "logs", "--no-task-ids", "web"]);
+    assert_eq!(ran.out, "web.1@eco-a     | a b\n");
+    let stamped: Vec<String> =
+        [&one, &ten].iter().map(|line| format!("2026-11-23T03:16:01Z {line}")).collect();
+    let daemon = talking(
+        "tail=2&follow=1&timestamps=1&details=1&since=1795403513.000000000",
+        &[stamped[0].as_bytes()],
+    );
+    let words = [
+        "service",
+        "logs",
+        "-f",
+        "-t",
+        "-n",
+        "2",
+        "--since",
+        "1m",
+        "--no-trunc",
+        "--details",
+        "web",
+    ];
+    assert_eq!(
+        skein(&daemon, &words).out(),
+        "2026-11-23T03:16:01Z web.1.task123456789@eco-a     |  a b\n"
+    );
+}
+
+#[test]
+fn raw_logs_are_what_was_said() {
+    let daemon = talking("tail=all", &[b"plain\n"]);
+    assert_eq!(skein(&daemon, &["service", "logs", "--raw", "web"]).out(), "plain\n");
+    let ran = skein(&daemon, &["service", "logs", "nosuch"]);
+    expect![[r#"
+        exit 1
+        no such task or service: nosuch
+    "#]]
+    .assert_eq(&ran.refusal());
+}
