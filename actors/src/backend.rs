@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use actix::Addr;
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
@@ -15,10 +16,10 @@ use skein_events::state::State;
 use skein_events::time::Time;
 use skein_net::backend::{
     Backend, BadRecord, Caller, Check, Committed, ExecRequest, ExecSession, Failure, Head,
-    ImageSummary, InitSwarm, JoinTokens, Local, Logged, Moment, Standing, Upload, Verification,
-    Why,
+    ImageSummary, InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest,
+    Moment, Standing, Upload, Verification, Why,
 };
-use skein_runtime::api::{ExecSpec, Runtime};
+use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_runtime::image::LoadedName;
 use skein_store::failpoint;
 
@@ -330,6 +331,29 @@ impl Backend for Service {
             })
         })
     }
+
+    fn logs(&self, request: LogsRequest) -> BoxFuture<'_, Result<LogLines, Failure>> {
+        Box::pin(async move {
+            let LogsRequest { task, follow, tail, since, until, stdout, stderr } = request;
+            let wanted = LogsSpec { follow, tail, since, until, stdout, stderr };
+            let lines = self.runtime.logs(task, wanted).await.map_err(|error| match error {
+                skein_runtime::error::Error::NoSuchContainer(task) => {
+                    Refusal::NotFound { noun: "output of task", name: task.to_string() }.into()
+                }
+                error => machine(error),
+            })?;
+            Ok(lines.map(|line| line.map(said).map_err(machine)).boxed())
+        })
+    }
+}
+
+fn said(line: skein_runtime::log::Line) -> LogLine {
+    let skein_runtime::log::Line { log, stream, time } = line;
+    let stream = match stream {
+        skein_runtime::log::Stream::Stdout => LogStream::Out,
+        skein_runtime::log::Stream::Stderr => LogStream::Err,
+    };
+    LogLine { stream, time, text: log.into_bytes() }
 }
 
 fn summary(image: skein_runtime::image::Image) -> ImageSummary {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
@@ -278,6 +279,48 @@ pub struct ExecSession {
     pub exit: BoxFuture<'static, i32>,
 }
 
+/// What a container wrote to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogStream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// One line of a container's output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// Where it was written to.
+    pub stream: LogStream,
+    /// When.
+    pub time: Time,
+    /// The text with its newline; a piece of a long line has none.
+    pub text: Vec<u8>,
+}
+
+/// Which part of the output of a task's container is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogsRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Go on until the container has ended.
+    pub follow: bool,
+    /// Only the last so many of the lines that are wanted otherwise.
+    pub tail: Option<u64>,
+    /// Only lines of this time or later.
+    pub since: Option<Time>,
+    /// Only lines of this time or earlier.
+    pub until: Option<Time>,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
+}
+
+/// Lines in their order.
+pub type LogLines = BoxStream<'static, Result<LogLine, Failure>>;
+
 /// A stream of bytes from a client.
 pub type Upload = Box<dyn AsyncRead + Send + Unpin>;
 
@@ -344,4 +387,6 @@ pub trait Backend: Send + Sync + 'static {
         caller: Caller,
         request: ExecRequest,
     ) -> BoxFuture<'_, Result<ExecSession, Failure>>;
+    /// What a container on this machine said.
+    fn logs(&self, request: LogsRequest) -> BoxFuture<'_, Result<LogLines, Failure>>;
 }

@@ -11,7 +11,6 @@ const SECRETS: &str = "secrets are not there yet: give the service its values wi
 const CONFIGS: &str = "configs are not there yet: put the file into the image";
 const VOLUMES: &str = "volumes are not there yet: keep data in the image or outside the swarm";
 const CONTAINERS: &str = "containers outside a service are not there: use \"service create\"";
-const LOGS: &str = "logs of containers are not there yet: look inside with \"exec TASK CMD\"";
 const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
 const REGISTRY: &str = "registries are not there yet: use \"image load -i FILE\" on every node";
 const NODES: &str =
@@ -55,13 +54,11 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ["volumes", "prune"] if post => PRUNE,
         ["volumes", ..] => VOLUMES,
         ["plugins", ..] => PLUGINS,
-        ["services" | "tasks", _, "logs"] if get => LOGS,
         ["swarm", "join" | "update" | "unlock"] if post => SWARM,
         ["swarm", "unlockkey"] if get => SWARM,
         ["nodes", _] if delete => NODES,
         ["networks", _, "connect" | "disconnect"] if post => CONNECT,
         ["containers" | "images" | "system", "prune"] if post => PRUNE,
-        ["containers", _, "logs"] if get => LOGS,
         ["containers", "create"] if post => CONTAINERS,
         [
             "containers",

@@ -63,7 +63,7 @@ async fn collect(request: Request) -> Result<Bytes, ApiError> {
     }
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let invalid = |error: serde_json::Error| {
         ApiError::invalid(format!("the request body is not the JSON expected here: {error}"))
     };

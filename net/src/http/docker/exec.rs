@@ -220,7 +220,9 @@ async fn start(
     }
 }
 
-const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+/// Output of a terminal has no frames.
+pub(super) const RAW: &str = "application/vnd.docker.raw-stream";
+pub(super) const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
 fn asked(session: &Session, upgraded: bool) -> ExecRequest {
     let some = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
@@ -258,7 +260,7 @@ fn frames(
     futures::stream::select(one(stdout, 1), one(stderr, 2))
 }
 
-fn frame(stream: u8, payload: &[u8]) -> Bytes {
+pub(super) fn frame(stream: u8, payload: &[u8]) -> Bytes {
     let length = u32::try_from(payload.len()).expect("a chunk is at most CHUNK long");
     let mut frame = BytesMut::with_capacity(8 + payload.len());
     frame.put_slice(&[stream, 0, 0, 0]);

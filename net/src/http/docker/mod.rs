@@ -4,6 +4,7 @@
 pub(crate) mod container;
 pub(crate) mod exec;
 pub(crate) mod image;
+pub(crate) mod logs;
 pub(crate) mod network;
 pub(crate) mod node;
 pub(crate) mod service;
@@ -15,12 +16,15 @@ pub(crate) mod task;
 use std::collections::{BTreeMap, HashMap};
 
 use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use bollard_stubs::models::ObjectVersion;
+use serde::Serialize;
 
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 
-use super::App;
+use super::{App, json};
 
 /// All routes of Docker's that are there.
 pub(crate) fn routes() -> Router<App> {
@@ -34,6 +38,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(image::routes())
         .merge(container::routes())
         .merge(exec::routes())
+        .merge(logs::routes())
 }
 
 /// Docker's Version of an object.
@@ -62,6 +67,22 @@ fn sorted(map: Option<HashMap<String, String>>) -> Vec<(String, String)> {
 fn map(pairs: &[(String, String)]) -> HashMap<String, String> {
     pairs.iter().cloned().collect()
 }
+
+/// A list or an object as JSON. The published schema writes `HealthCheck`, daemons and their clients `Healthcheck`; no
+/// map of the user's has an object for a value, so nothing else is renamed.
+fn spelled(status: StatusCode, value: &impl Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) if text.contains(HEALTH) => {
+            let text = text.replace(HEALTH, "\"Healthcheck\":{");
+            (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Ok(text) => (status, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(_) => json(status, value),
+    }
+}
+
+/// How the models write it.
+const HEALTH: &str = "\"HealthCheck\":{";
 
 /// Not there yet; says what to type instead.
 fn unsupported(sentence: impl Into<String>) -> Refusal {

@@ -28,7 +28,7 @@ use crate::http::moment::{At, rfc3339};
 use crate::http::{App, Path, Query, committed, json};
 
 use super::spec::{self, Requested};
-use super::{unsupported, version};
+use super::{spelled, unsupported, version};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
@@ -56,7 +56,7 @@ async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response,
             ..model(&state, s, false)
         })
         .collect();
-    Ok(json(StatusCode::OK, &services))
+    Ok(spelled(StatusCode::OK, &services))
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -71,7 +71,7 @@ async fn inspect(
     Query(query): Query<InspectQuery>,
 ) -> Result<Response, ApiError> {
     let service = found(&state, &name)?;
-    Ok(json(StatusCode::OK, &model(&state, service, truthy(query.defaults.as_deref()))))
+    Ok(spelled(StatusCode::OK, &model(&state, service, truthy(query.defaults.as_deref()))))
 }
 
 fn found<'a>(state: &'a state::State, name: &str) -> Result<&'a Arc<Service>, Refusal> {

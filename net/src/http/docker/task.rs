@@ -16,9 +16,9 @@ use skein_events::view::summary;
 use crate::http::error::ApiError;
 use crate::http::filters::{Filters, ListQuery, truthy};
 use crate::http::moment::{At, rfc3339};
-use crate::http::{App, Path, Query, json};
+use crate::http::{App, Path, Query};
 
-use super::{map, service, signed, spec, version};
+use super::{map, service, signed, spec, spelled, version};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/tasks", get(list)).route("/tasks/{id}", get(inspect))
@@ -100,13 +100,13 @@ async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response,
             all.filter(|t| wanted.has(&state, t)).map(|t| model(&state, t)).collect()
         }
     };
-    Ok(json(StatusCode::OK, &tasks))
+    Ok(spelled(StatusCode::OK, &tasks))
 }
 
 async fn inspect(At(state): At, Path(name): Path<String>) -> Result<Response, ApiError> {
     let id = summary::task(&state, &name)?;
     let task = state.tasks.get(&id).expect("a name found means an object");
-    Ok(json(StatusCode::OK, &model(&state, task)))
+    Ok(spelled(StatusCode::OK, &model(&state, task)))
 }
 
 struct Wanted<'a> {

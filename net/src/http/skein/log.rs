@@ -101,7 +101,7 @@ pub(super) async fn log(
 /// A failure after the answer began: the connection is cut, so that nobody takes a part for the whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the log could not be read to its end")]
-pub(super) enum ApiFault {
+pub(in crate::http) enum ApiFault {
     /// The backend failed.
     Backend(#[from] Failure),
     /// A record could not be written as JSON.

@@ -2,7 +2,7 @@
 
 mod diff;
 mod event;
-mod log;
+pub(in crate::http) mod log;
 mod redact;
 mod tail;
 mod verify;

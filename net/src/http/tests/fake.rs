@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use futures::FutureExt;
 use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -26,7 +26,8 @@ use skein_events::unit::{Bytes, NanoCpus};
 
 use crate::backend::{
     Backend, Caller, Check, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary,
-    InitSwarm, JoinTokens, Local, Logged, Moment, Standing, Upload, Verification, Why, WhyStep,
+    InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment,
+    Standing, Upload, Verification, Why, WhyStep,
 };
 
 /// 2026-11-23T14:00:00Z.
@@ -459,5 +460,31 @@ impl Backend for Fake {
             })
         }
         .boxed()
+    }
+
+    /// Two lines of each task, a second and two after the start; tasks speak one after the other.
+    fn logs(&self, request: LogsRequest) -> BoxFuture<'_, Result<LogLines, Failure>> {
+        let state = Arc::clone(&self.world.lock().unwrap().state);
+        let slot = state.tasks.get(&request.task).unwrap().slot;
+        let line = |stream, second: u64, text: &str| LogLine {
+            stream,
+            time: Time(START + second * 1_000_000_000 + slot),
+            text: format!("{text} {slot}\n").into_bytes(),
+        };
+        let mut lines = vec![line(LogStream::Out, 1, "line"), line(LogStream::Err, 2, "err")];
+        lines.retain(|line| match line.stream {
+            LogStream::Out => request.stdout,
+            LogStream::Err => request.stderr,
+        });
+        let tail = usize::try_from(request.tail.unwrap_or(u64::MAX)).unwrap_or(usize::MAX);
+        lines.drain(..lines.len().saturating_sub(tail));
+        lines.retain(|line| request.since.is_none_or(|since| line.time >= since));
+        let lines = futures::stream::iter(lines.into_iter().map(Ok));
+        let lines = if request.follow {
+            lines.chain(futures::stream::pending()).boxed()
+        } else {
+            lines.boxed()
+        };
+        futures::future::ready(Ok(lines)).boxed()
     }
 }

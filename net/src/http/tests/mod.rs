@@ -6,4 +6,5 @@ mod exec;
 mod fake;
 mod health;
 mod hostile;
+mod logs;
 mod skein;

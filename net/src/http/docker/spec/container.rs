@@ -1,12 +1,13 @@
-//! The container of a task, read from Docker's words: the longest list of what is not there yet.
+//! The container of a task, in Docker's words and in ours. What no spec of ours has a word for is refused here; what a
+//! spec can say and nobody carries out yet is refused in `absent`.
 
 use bollard_stubs::models;
 
 use skein_events::refusal::Refusal;
-use skein_events::task::container::ContainerSpec;
+use skein_events::task::container::{ContainerSpec, Dns, Ulimit};
 use skein_events::time::Span;
 
-use super::{STOP_GRACE, sorted, unsigned, unsupported};
+use super::{STOP_GRACE, health, map, mount, signed, sorted, unsigned, unsupported};
 
 pub(super) fn container(
     spec: models::TaskSpecContainerSpec,
@@ -42,27 +43,7 @@ pub(super) fn container(
         capability_drop,
         ulimits,
     } = spec;
-    let some = |list: &Option<Vec<String>>| list.as_ref().is_some_and(|l| !l.is_empty());
-    let dns = dns_config.unwrap_or_default();
-    let models::TaskSpecContainerSpecDnsConfig { nameservers, search, options } = dns;
     let absent = [
-        (some(&groups), "further groups are not there yet: leave out --group"),
-        (tty == Some(true), "terminals are not there yet: leave out --tty"),
-        (open_stdin == Some(true), "an open standard input is not there: leave out OpenStdin"),
-        (read_only == Some(true), "read-only containers are not there yet: leave out --read-only"),
-        (
-            mounts.is_some_and(|m| !m.is_empty()),
-            "mounts are not there yet: leave out --mount and put the files into the image",
-        ),
-        (
-            health_check.is_some_and(|h| h.test.is_some_and(|t| !t.is_empty() && t != ["NONE"])),
-            "health checks are not there yet: leave out the --health-… options",
-        ),
-        (some(&hosts), "entries in the hosts file are not there yet: leave out --host"),
-        (
-            some(&nameservers) || some(&search) || some(&options),
-            "own name servers are not there yet: leave out --dns, --dns-search and --dns-option",
-        ),
         (
             secrets.is_some_and(|s| !s.is_empty()),
             "secrets are not there yet: leave out --secret and give values with --env",
@@ -72,23 +53,9 @@ pub(super) fn container(
             "configs are not there yet: leave out --config and put the file into the image",
         ),
         (
-            oom_score_adj.is_some_and(|n| n != 0),
-            "a score for running out of memory is not there yet: leave out --oom-score-adj",
-        ),
-        (
             !matches!(isolation.unwrap_or(Isolation::EMPTY), Isolation::EMPTY | Isolation::DEFAULT),
             "other isolation is not there: leave out --isolation",
         ),
-        (init == Some(true), "an init process is not there yet: leave out --init"),
-        (
-            sysctls.is_some_and(|s| !s.is_empty()),
-            "kernel parameters are not there yet: leave out --sysctl",
-        ),
-        (
-            some(&capability_add) || some(&capability_drop),
-            "other capabilities are not there yet: leave out --cap-add and --cap-drop",
-        ),
-        (ulimits.is_some_and(|u| !u.is_empty()), "ulimits are not there yet: leave out --ulimit"),
         (
             is_privileged(privileges),
             "other privileges are not there yet: leave out --credential-spec and security options",
@@ -101,30 +68,47 @@ pub(super) fn container(
     if image.is_empty() {
         return Err(Refusal::Invalid("ContainerSpec: image reference must be provided".to_owned()));
     }
-    let env = env.unwrap_or_default();
-    let hostname = hostname.filter(|h| !h.is_empty());
-    if env.iter().chain(&hostname).any(|text| text.contains("{{")) {
-        return Err(unsupported(
-            "templates such as {{.Task.Slot}} are not there yet: write the value itself",
-        ));
-    }
-    let stop_grace = match stop_grace_period {
-        None => STOP_GRACE,
-        Some(_) => Span(unsigned("stop grace period", stop_grace_period)?),
-    };
+    let models::TaskSpecContainerSpecDnsConfig { nameservers, search, options } =
+        dns_config.unwrap_or_default();
+    let text = |text: Option<String>| text.filter(|text| !text.is_empty());
+    let oom_score_adj = oom_score_adj.unwrap_or(0);
     let container = ContainerSpec {
         image,
         command: command.unwrap_or_default(),
         args: args.unwrap_or_default(),
-        dir: dir.filter(|d| !d.is_empty()),
-        user: user.filter(|u| !u.is_empty()),
-        hostname,
+        dir: text(dir),
+        user: text(user),
+        groups: groups.unwrap_or_default(),
+        hostname: text(hostname),
+        hosts: hosts.unwrap_or_default(),
+        dns: Dns {
+            nameservers: nameservers.unwrap_or_default(),
+            search: search.unwrap_or_default(),
+            options: options.unwrap_or_default(),
+        },
         labels: sorted(labels),
-        stop_signal: stop_signal.filter(|s| !s.is_empty()),
-        stop_grace,
-        ..ContainerSpec::default()
+        stop_signal: text(stop_signal),
+        stop_grace: match stop_grace_period {
+            None => STOP_GRACE,
+            Some(_) => Span(unsigned("stop grace period", stop_grace_period)?),
+        },
+        mounts: mount::mounts(mounts)?,
+        read_only: read_only == Some(true),
+        tty: tty == Some(true),
+        open_stdin: open_stdin == Some(true),
+        init,
+        health: health::health(health_check)?,
+        cap_add: capabilities(capability_add),
+        cap_drop: capabilities(capability_drop),
+        ulimits: ulimits.unwrap_or_default().into_iter().map(ulimit).collect(),
+        sysctls: sorted(sysctls),
+        oom_score_adj: i32::try_from(oom_score_adj).map_err(|_| {
+            Refusal::Invalid(format!(
+                "Invalid value {oom_score_adj}, range for oom score adj is [-1000, 1000]"
+            ))
+        })?,
     };
-    Ok((container, env))
+    Ok((container, env.unwrap_or_default()))
 }
 
 /// `stack deploy` sends the struct with nothing in it.
@@ -144,4 +128,96 @@ fn is_privileged(privileges: Option<models::TaskSpecContainerSpecPrivileges>) ->
         || seccomp.is_some()
         || app_armor.is_some()
         || no_new_privileges == Some(true)
+}
+
+/// Whole names in capitals, each once: clients send `NET_ADMIN` and `cap_net_admin` for the same.
+fn capabilities(names: Option<Vec<String>>) -> Vec<String> {
+    let whole = |name: &String| {
+        let name = name.trim().to_ascii_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    };
+    let names: std::collections::BTreeSet<_> = names.iter().flatten().map(whole).collect();
+    names.into_iter().collect()
+}
+
+fn ulimit(limit: models::ResourcesUlimits) -> Ulimit {
+    let models::ResourcesUlimits { name, soft, hard } = limit;
+    Ulimit {
+        name: name.unwrap_or_default(),
+        soft: soft.unwrap_or_default(),
+        hard: hard.unwrap_or_default(),
+    }
+}
+
+pub(super) fn model(
+    spec: &ContainerSpec,
+    env: &[String],
+    defaults: bool,
+) -> models::TaskSpecContainerSpec {
+    let ContainerSpec {
+        image,
+        command,
+        args,
+        dir,
+        user,
+        groups,
+        hostname,
+        hosts,
+        dns: Dns { nameservers, search, options },
+        labels,
+        stop_signal,
+        stop_grace,
+        mounts,
+        read_only,
+        tty,
+        open_stdin,
+        init,
+        health,
+        cap_add,
+        cap_drop,
+        ulimits,
+        sysctls,
+        oom_score_adj,
+    } = spec;
+    let list = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    let pairs = |pairs: &[(String, String)]| (!pairs.is_empty()).then(|| map(pairs));
+    models::TaskSpecContainerSpec {
+        image: Some(image.clone()),
+        labels: pairs(labels),
+        command: list(command),
+        args: list(args),
+        hostname: hostname.clone(),
+        env: list(env),
+        dir: dir.clone(),
+        user: user.clone(),
+        groups: list(groups),
+        privileges: None,
+        tty: tty.then_some(true),
+        open_stdin: open_stdin.then_some(true),
+        read_only: read_only.then_some(true),
+        mounts: (!mounts.is_empty()).then(|| mounts.iter().map(mount::model).collect()),
+        stop_signal: stop_signal.clone(),
+        stop_grace_period: (defaults || *stop_grace != STOP_GRACE).then(|| signed(stop_grace.0)),
+        health_check: health::model(health),
+        hosts: list(hosts),
+        dns_config: Some(models::TaskSpecContainerSpecDnsConfig {
+            nameservers: list(nameservers),
+            search: list(search),
+            options: list(options),
+        }),
+        secrets: None,
+        oom_score_adj: (*oom_score_adj != 0).then_some(i64::from(*oom_score_adj)),
+        configs: None,
+        isolation: Some(models::TaskSpecContainerSpecIsolationEnum::DEFAULT),
+        init: *init,
+        sysctls: pairs(sysctls),
+        capability_add: list(cap_add),
+        capability_drop: list(cap_drop),
+        ulimits: (!ulimits.is_empty()).then(|| ulimits.iter().map(ulimit_model).collect()),
+    }
+}
+
+fn ulimit_model(limit: &Ulimit) -> models::ResourcesUlimits {
+    let Ulimit { name, soft, hard } = limit;
+    models::ResourcesUlimits { name: Some(name.clone()), soft: Some(*soft), hard: Some(*hard) }
 }

@@ -1,9 +1,17 @@
-//! A service's spec, from Docker's words into ours and back.
-//! What is not there yet is refused with what to type instead, never dropped. Defaults that clients always send are known.
+//! A service's spec, in Docker's words and in ours: each part has both directions in one file.
+//! What is read is written back the same, with the defaults clients always send left out, so that sending again what was
+//! read changes nothing. What is not there yet is refused with what to type instead (`absent`), never dropped.
 
+mod absent;
 mod container;
-mod model;
+mod health;
+mod mount;
+mod rollout;
 mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 
 use bollard_stubs::models;
 
@@ -15,13 +23,10 @@ use skein_events::time::Span;
 
 use super::{map, signed, sorted, system, unsigned, unsupported};
 
-pub(super) use model::{endpoint_model, model, task_model};
+pub(super) use task::task_model;
 
 /// How long a process may take to end when nobody said so.
 const STOP_GRACE: Span = Span::seconds(10);
-
-/// Swarm's default for how long a new task is watched.
-const MONITOR: i64 = 5_000_000_000;
 
 /// What a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,8 +37,14 @@ pub(super) struct Requested {
     pub(super) env: Vec<String>,
 }
 
-/// Reads a spec.
+/// Reads a spec that can be carried out.
 pub(super) fn requested(state: &State, spec: models::ServiceSpec) -> Result<Requested, Refusal> {
+    let requested = read(state, spec)?;
+    absent::check(&requested)?;
+    Ok(requested)
+}
+
+fn read(state: &State, spec: models::ServiceSpec) -> Result<Requested, Refusal> {
     let models::ServiceSpec {
         name,
         labels,
@@ -46,40 +57,38 @@ pub(super) fn requested(state: &State, spec: models::ServiceSpec) -> Result<Requ
     } = spec;
     let name = name.unwrap_or_default();
     let name = name.parse().map_err(|e| Refusal::Invalid(format!("invalid service name: {e}")))?;
-    check_update(update_config)?;
-    check_rollback(rollback_config)?;
     let (task, env) = task::task(state, task_template.unwrap_or_default(), networks)?;
-    let endpoint = endpoint(endpoint_spec.unwrap_or_default(), task.networks.is_empty())?;
-    let mode = replicated(mode.unwrap_or_default())?;
     let spec = ServiceSpec {
         name,
         labels: sorted(labels),
-        mode,
-        endpoint,
-        update: UpdateConfig::default(),
-        rollback: UpdateConfig::default(),
+        mode: self::mode(mode.unwrap_or_default())?,
+        endpoint: endpoint(endpoint_spec.unwrap_or_default(), task.networks.is_empty())?,
+        update: rollout::update(update_config)?,
+        rollback: rollout::rollback(rollback_config)?,
         task,
     };
     Ok(Requested { spec, env })
 }
 
-fn replicated(mode: models::ServiceSpecMode) -> Result<Mode, Refusal> {
+fn mode(mode: models::ServiceSpecMode) -> Result<Mode, Refusal> {
     let models::ServiceSpecMode { replicated, global, replicated_job, global_job } = mode;
-    if global.is_some() {
-        return Err(unsupported(
-            "mode global is not there yet: use --mode replicated --replicas N",
-        ));
-    }
     if replicated_job.is_some() || global_job.is_some() {
         return Err(unsupported(
             "jobs are not there yet: use --mode replicated with --restart-condition none",
         ));
     }
-    // Without a number Swarm means one.
-    let replicas = replicated.and_then(|r| r.replicas).map_or(Ok(1), u64::try_from);
-    let replicas =
-        replicas.map_err(|_| Refusal::Invalid("replicas must not be negative".to_owned()))?;
-    Ok(Mode::Replicated { replicas })
+    match (replicated, global) {
+        (Some(_), Some(_)) => {
+            Err(Refusal::Invalid("must specify only one service mode".to_owned()))
+        }
+        (None, Some(_)) => Ok(Mode::Global),
+        (replicated, None) => {
+            // Without a number Swarm means one.
+            let replicas = replicated.and_then(|r| r.replicas).map_or(Ok(1), u64::try_from);
+            let negative = |_| Refusal::Invalid("replicas must not be negative".to_owned());
+            Ok(Mode::Replicated { replicas: replicas.map_err(negative)? })
+        }
+    }
 }
 
 fn endpoint(spec: models::EndpointSpec, alone: bool) -> Result<EndpointMode, Refusal> {
@@ -101,59 +110,51 @@ fn endpoint(spec: models::EndpointSpec, alone: bool) -> Result<EndpointMode, Ref
     }
 }
 
-/// Rolling updates are not there, so only what Swarm does anyway may be asked for.
-fn check_update(config: Option<models::ServiceSpecUpdateConfig>) -> Result<(), Refusal> {
-    use models::{
-        ServiceSpecUpdateConfigFailureActionEnum as Action,
-        ServiceSpecUpdateConfigOrderEnum as Order,
-    };
-    let Some(models::ServiceSpecUpdateConfig {
-        parallelism,
-        delay,
-        failure_action,
-        monitor,
-        max_failure_ratio,
-        order,
-    }) = config
-    else {
-        return Ok(());
-    };
-    let usual = parallelism.is_none_or(|n| n == 1)
-        && delay.is_none_or(|n| n == 0)
-        && failure_action.is_none_or(|a| matches!(a, Action::EMPTY | Action::PAUSE))
-        && monitor.is_none_or(|n| n == 0 || n == MONITOR)
-        && max_failure_ratio.is_none_or(|r| r == 0.0)
-        && order.is_none_or(|o| matches!(o, Order::EMPTY | Order::STOP_FIRST));
-    if usual {
-        return Ok(());
+/// Writes a service's spec, with what Swarm assumes filled in when asked for.
+pub(in crate::http::docker) fn model(
+    spec: &ServiceSpec,
+    env: &[String],
+    defaults: bool,
+) -> models::ServiceSpec {
+    let ServiceSpec { name, labels, mode, endpoint, update, rollback, task } = spec;
+    let shown = |config: &UpdateConfig| defaults || *config != UpdateConfig::default();
+    models::ServiceSpec {
+        name: Some(name.to_string()),
+        labels: Some(map(labels)),
+        task_template: Some(task_model(task, env, defaults)),
+        mode: Some(mode_model(*mode)),
+        update_config: shown(update).then(|| rollout::update_model(update)),
+        rollback_config: shown(rollback).then(|| rollout::rollback_model(rollback)),
+        networks: None,
+        endpoint_spec: Some(endpoint_model(*endpoint)),
     }
-    Err(unsupported("rolling updates are not there yet: leave out the --update-… options"))
 }
 
-fn check_rollback(config: Option<models::ServiceSpecRollbackConfig>) -> Result<(), Refusal> {
-    use models::{
-        ServiceSpecRollbackConfigFailureActionEnum as Action,
-        ServiceSpecRollbackConfigOrderEnum as Order,
-    };
-    let Some(models::ServiceSpecRollbackConfig {
-        parallelism,
-        delay,
-        failure_action,
-        monitor,
-        max_failure_ratio,
-        order,
-    }) = config
-    else {
-        return Ok(());
-    };
-    let usual = parallelism.is_none_or(|n| n == 1)
-        && delay.is_none_or(|n| n == 0)
-        && failure_action.is_none_or(|a| matches!(a, Action::EMPTY | Action::PAUSE))
-        && monitor.is_none_or(|n| n == 0 || n == MONITOR)
-        && max_failure_ratio.is_none_or(|r| r == 0.0)
-        && order.is_none_or(|o| matches!(o, Order::EMPTY | Order::STOP_FIRST));
-    if usual {
-        return Ok(());
+fn mode_model(mode: Mode) -> models::ServiceSpecMode {
+    match mode {
+        Mode::Replicated { replicas } => models::ServiceSpecMode {
+            replicated: Some(models::ServiceSpecModeReplicated {
+                replicas: Some(signed(replicas)),
+            }),
+            ..models::ServiceSpecMode::default()
+        },
+        Mode::Global => models::ServiceSpecMode {
+            global: Some(HashMap::new()),
+            ..models::ServiceSpecMode::default()
+        },
     }
-    Err(unsupported("rollbacks are not there yet: leave out the --rollback-… options"))
+}
+
+/// How a service's name is answered, in Docker's words; for a service without networks it is the word it always sends.
+pub(in crate::http::docker) fn endpoint_model(endpoint: EndpointMode) -> models::EndpointSpec {
+    let mode = match endpoint {
+        EndpointMode::Dnsrr => models::EndpointSpecModeEnum::DNSRR,
+        EndpointMode::Unnamed => models::EndpointSpecModeEnum::VIP,
+    };
+    models::EndpointSpec { mode: Some(mode), ports: None }
+}
+
+/// A struct of Docker's, unless nothing in it is set.
+fn some<T: Default + PartialEq>(model: T) -> Option<T> {
+    (model != T::default()).then_some(model)
 }
