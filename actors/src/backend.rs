@@ -11,21 +11,23 @@ use tokio::sync::{oneshot, watch};
 use skein_events::command::Command;
 use skein_events::id::NodeId;
 use skein_events::record::{Hash, Position};
+use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::time::Time;
 use skein_net::backend::{
-    Backend, BadRecord, Caller, Check, Committed, ExecRequest, ExecSession, Failure, Head,
-    ImageSummary, InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest,
-    Moment, Standing, Upload, Verification, Why,
+    Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure,
+    Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
+    JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, PruneImages,
+    Standing, Upload, Verification, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
-use skein_runtime::image::LoadedName;
 use skein_store::failpoint;
 
 use crate::clock::Clock;
 use crate::health;
 use crate::history;
+use crate::images::Images;
 use crate::member::{Init, Leave, MemberActor, Membership, Running};
 
 /// A machine and its membership, as the API sees them.
@@ -46,6 +48,14 @@ impl Service {
     fn running(&self) -> Result<Arc<Running>, Failure> {
         self.membership.load_full().ok_or_else(|| Refusal::NotInSwarm.into())
     }
+
+    fn local_images(&self) -> Images {
+        Images {
+            runtime: Arc::clone(&self.runtime),
+            membership: Arc::clone(&self.membership),
+            clock: Arc::clone(&self.clock),
+        }
+    }
 }
 
 /// Reads the store off the serving thread.
@@ -56,12 +66,13 @@ async fn blocking<T: Send + 'static>(
     joined.unwrap_or_else(|e| Err(Failure::Internal(format!("a read did not finish: {e}"))))
 }
 
-fn machine(error: skein_runtime::error::Error) -> Failure {
+pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
     use skein_runtime::error::Error;
     let text = with_sources(&error);
     match error {
-        Error::NoSuchImage(_)
-        | Error::NoSuchContainer(_)
+        Error::Conflict(sentence) => Failure::Conflict(sentence),
+        Error::NoSuchImage(name) => Refusal::NotFound { noun: "image", name }.into(),
+        Error::NoSuchContainer(_)
         | Error::BadCommand { .. }
         | Error::BadSetting { .. }
         | Error::Busy { .. }
@@ -282,24 +293,57 @@ impl Backend for Service {
 
     fn load_image(
         &self,
-        _: Caller,
+        caller: Caller,
         archive: Upload,
     ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
-        Box::pin(async move {
-            let loaded = self.runtime.load(Box::pin(archive)).await.map_err(machine)?;
-            let text = |name| match name {
-                LoadedName::Name(name) => name,
-                LoadedName::Id(id) => id.to_string(),
-            };
-            Ok(loaded.into_iter().map(text).collect())
-        })
+        Box::pin(async move { self.local_images().load(caller, archive).await })
     }
 
     fn images(&self) -> BoxFuture<'_, Result<Vec<ImageSummary>, Failure>> {
-        Box::pin(async move {
-            let images = self.runtime.images().await.map_err(machine)?;
-            Ok(images.into_iter().map(summary).collect())
-        })
+        Box::pin(async move { self.local_images().list().await })
+    }
+
+    fn image(&self, image: String) -> BoxFuture<'_, Result<Option<ImageDetails>, Failure>> {
+        Box::pin(async move { self.local_images().look(image).await })
+    }
+
+    fn import_image(
+        &self,
+        caller: Caller,
+        archive: Upload,
+        import: ImportImage,
+    ) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async move { self.local_images().import(caller, archive, import).await })
+    }
+
+    fn tag_image(
+        &self,
+        caller: Caller,
+        image: String,
+        name: Reference,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.local_images().tag(caller, image, name).await })
+    }
+
+    fn remove_image(
+        &self,
+        caller: Caller,
+        image: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<Vec<ImageRemoval>, Failure>> {
+        Box::pin(async move { self.local_images().remove(caller, image, force).await })
+    }
+
+    fn prune_images(
+        &self,
+        caller: Caller,
+        prune: PruneImages,
+    ) -> BoxFuture<'_, Result<ImagesPruned, Failure>> {
+        Box::pin(async move { self.local_images().prune(caller, prune).await })
+    }
+
+    fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {
+        Box::pin(async move { self.local_images().usage().await })
     }
 
     fn exec(
@@ -354,17 +398,4 @@ fn said(line: skein_runtime::log::Line) -> LogLine {
         skein_runtime::log::Stream::Stderr => LogStream::Err,
     };
     LogLine { stream, time, text: log.into_bytes() }
-}
-
-fn summary(image: skein_runtime::image::Image) -> ImageSummary {
-    let skein_runtime::image::Image { id, names, size, created, config, layers: _ } = image;
-    let nanos = i128::from(created.0);
-    let created = jiff::Timestamp::from_nanosecond(nanos).ok().map(|t| t.to_string());
-    ImageSummary {
-        id: id.to_string(),
-        names,
-        size,
-        created,
-        labels: config.labels.into_iter().collect(),
-    }
 }

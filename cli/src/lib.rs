@@ -21,6 +21,7 @@ mod service;
 mod session;
 mod supervisor;
 mod swarm;
+mod system;
 mod tail;
 mod terminal;
 mod timeline;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use crate::cluster::ClusterSpec;
 use crate::id::{ClusterId, NetworkId, NodeId, ServiceId, TaskId};
 use crate::network::NetworkSpec;
-use crate::node::{Availability, Description, NodeState, Role};
+use crate::node::{Availability, Description, ImageChange, NodeState, Role};
 use crate::record::{Hash, Position};
 use crate::service::ServiceSpec;
 use crate::task::explain::Explanation;
@@ -62,6 +62,17 @@ pub struct Placement {
     pub node: NodeId,
     /// What was looked at.
     pub explanation: Explanation,
+}
+
+/// A change of a node's images, as it is to be written down.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ImageNote {
+    /// What happened.
+    pub change: ImageChange,
+    /// The name it happened to; empty if it was the image itself.
+    pub name: String,
+    /// The image, by the digest of its configuration.
+    pub digest: String,
 }
 
 /// What a node saw of a task.
@@ -126,6 +137,13 @@ pub enum Command {
         id: NodeId,
         /// Every ready node has applied at least this.
         at: Position,
+    },
+    /// The images of a node were changed.
+    NoteImages {
+        /// The node.
+        node: NodeId,
+        /// What happened, in order.
+        notes: Vec<ImageNote>,
     },
     /// Make a network.
     CreateNetwork(NewNetwork),

@@ -7,7 +7,9 @@ use crate::cluster::event::{
 use crate::id::ObjectId;
 use crate::kind::Kind;
 use crate::network::event::{NetworkCreated, NetworkRemoved};
-use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged, NodeUpdated};
+use crate::node::event::{
+    NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
+};
 use crate::record::Malformed;
 use crate::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
 use crate::task::event::{
@@ -111,6 +113,7 @@ events! {
         18 1 "node.state-changed" NodeStateChanged,
         19 1 "node.fenced" NodeFenced,
         20 1 "node.updated" NodeUpdated,
+        21 1 "node.image-changed" NodeImageChanged,
     }
     Network NetworkEvent {
         32 1 "network.created" NetworkCreated,
@@ -148,6 +151,7 @@ impl Event {
             Self::NodeStateChanged(e) => ObjectId::Node(e.id),
             Self::NodeFenced(e) => ObjectId::Node(e.id),
             Self::NodeUpdated(e) => ObjectId::Node(e.id),
+            Self::NodeImageChanged(e) => ObjectId::Node(e.node),
             Self::NetworkCreated(e) => ObjectId::Network(e.id),
             Self::NetworkRemoved(e) => ObjectId::Network(e.id),
             Self::ServiceCreated(e) => ObjectId::Service(e.id),

@@ -19,6 +19,7 @@ pub mod network;
 pub mod node;
 pub mod plan;
 pub mod record;
+pub mod reference;
 pub mod refusal;
 pub mod service;
 pub mod state;

@@ -1,6 +1,7 @@
 //! What the API needs of the rest of Skein: submit a command, read a state, read the log, touch this machine.
 //! Defined here and implemented by the actors, so that the API needs no arrow back.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use skein_events::command::Command;
 use skein_events::envelope::Who;
 use skein_events::id::{NodeId, RequestId, TaskId};
 use skein_events::record::{Hash, Position};
+use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::time::{Span, Time};
@@ -37,6 +39,9 @@ pub enum Failure {
     /// The request was refused; nothing changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Something else needs what was to go; the sentence says what.
+    #[error("{0}")]
+    Conflict(String),
     /// It cannot be carried out at present; nothing changed.
     #[error("{0}")]
     Unavailable(String),
@@ -240,12 +245,102 @@ pub struct ImageSummary {
     pub id: String,
     /// Names, e.g. `busybox:latest`.
     pub names: Vec<String>,
+    /// Names by the digest of a manifest, `busybox@sha256:…`.
+    pub digests: Vec<String>,
     /// Bytes unpacked.
     pub size: u64,
     /// When it was made, RFC 3339, if it says so.
     pub created: Option<String>,
     /// Labels, sorted.
     pub labels: Vec<(String, String)>,
+    /// Its layers, lowest first, `sha256:…` of their uncompressed archives.
+    pub layers: Vec<String>,
+}
+
+impl ImageSummary {
+    /// When it was made.
+    pub(crate) fn created_at(&self) -> Option<jiff::Timestamp> {
+        self.created.as_deref().and_then(|text| text.parse().ok())
+    }
+}
+
+/// One image, seen closely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageDetails {
+    /// The image.
+    pub summary: ImageSummary,
+    /// Its configuration file.
+    pub file: serde_json::Value,
+    /// Bytes of each layer, unpacked, lowest first.
+    pub layer_sizes: Vec<u64>,
+}
+
+/// A root file system that becomes an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportImage {
+    /// Its name.
+    pub name: Option<Reference>,
+    /// What is said about it.
+    pub comment: String,
+    /// Instructions of a Dockerfile.
+    pub changes: Vec<String>,
+}
+
+/// One step of a removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageRemoval {
+    /// This name went.
+    Untagged(String),
+    /// This image or layer went.
+    Deleted(String),
+}
+
+/// Which images nobody needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneImages {
+    /// Those with names too.
+    pub all: bool,
+    /// Only those built before.
+    pub before: Option<Time>,
+    /// Only those with these labels.
+    pub labels: Vec<String>,
+    /// Only those without any of these.
+    pub without: Vec<String>,
+}
+
+/// What a prune did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImagesPruned {
+    /// Its steps.
+    pub removed: Vec<ImageRemoval>,
+    /// Bytes that are free again.
+    pub reclaimed: u64,
+}
+
+/// What this machine's images and containers take on its disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// Images.
+    pub images: Vec<ImageSummary>,
+    /// Bytes of every layer, each counted once.
+    pub layers: BTreeMap<String, u64>,
+    /// Containers.
+    pub containers: Vec<ContainerUsage>,
+}
+
+/// What one container takes on the disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerUsage {
+    /// Its task.
+    pub task: TaskId,
+    /// Docker's id of it.
+    pub container: String,
+    /// The image it was made of, `sha256:…`.
+    pub image: Option<String>,
+    /// Bytes it wrote.
+    pub written: u64,
+    /// Whether it has not ended.
+    pub running: bool,
 }
 
 /// A command to run in a task's container on this machine.
@@ -373,7 +468,7 @@ pub trait Backend: Send + Sync + 'static {
     fn checks(&self) -> Vec<Check>;
     /// The wall clock, for display.
     fn wall(&self) -> Time;
-    /// Reads a docker-archive; gives the names it held.
+    /// Reads an archive of images; gives the names it held, or the ids of those without.
     fn load_image(
         &self,
         caller: Caller,
@@ -381,6 +476,37 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Vec<String>, Failure>>;
     /// Images on this machine.
     fn images(&self) -> BoxFuture<'_, Result<Vec<ImageSummary>, Failure>>;
+    /// The image a name, an id or the beginning of an id means.
+    fn image(&self, image: String) -> BoxFuture<'_, Result<Option<ImageDetails>, Failure>>;
+    /// Makes an image of a root file system; gives its id.
+    fn import_image(
+        &self,
+        caller: Caller,
+        archive: Upload,
+        import: ImportImage,
+    ) -> BoxFuture<'_, Result<String, Failure>>;
+    /// Gives an image a further name.
+    fn tag_image(
+        &self,
+        caller: Caller,
+        image: String,
+        name: Reference,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Removes a name or an image.
+    fn remove_image(
+        &self,
+        caller: Caller,
+        image: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<Vec<ImageRemoval>, Failure>>;
+    /// Removes images that nobody needs.
+    fn prune_images(
+        &self,
+        caller: Caller,
+        prune: PruneImages,
+    ) -> BoxFuture<'_, Result<ImagesPruned, Failure>>;
+    /// What is on this machine's disk.
+    fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>>;
     /// Runs a command in a container on this machine.
     fn exec(
         &self,

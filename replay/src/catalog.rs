@@ -75,6 +75,7 @@ impl Catalog {
             | Event::NodeStateChanged(_)
             | Event::NodeFenced(_)
             | Event::NodeUpdated(_)
+            | Event::NodeImageChanged(_)
             | Event::NetworkRemoved(_)
             | Event::ServiceScaled(_)
             | Event::ServiceRemoved(_)

@@ -2,7 +2,7 @@
 
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ObjectId, TaskId};
-use skein_events::node::{Availability, NodeState, Role};
+use skein_events::node::{Availability, ImageChange, NodeState, Role};
 use skein_events::service::Mode;
 use skein_events::task::event::{TaskDesiredChanged, TaskStatusChanged};
 use skein_events::task::{TaskState, TaskStatus};
@@ -51,6 +51,17 @@ pub(crate) fn sentence(names: &Catalog, event: &Event) -> String {
                 NodeState::Down => "was declared down",
             };
             with_message(format!("{} {what}", node(e.id)), &e.message)
+        }
+        Event::NodeImageChanged(e) => {
+            let what = match e.change {
+                ImageChange::Loaded => "was loaded from an archive",
+                ImageChange::Pulled => "was pulled",
+                ImageChange::Imported => "was imported",
+                ImageChange::Tagged => "was tagged",
+                ImageChange::Removed => "was removed",
+            };
+            let image = if e.name.is_empty() { &e.digest } else { &e.name };
+            format!("image {image} {what} on {}", node(e.node))
         }
         Event::NodeFenced(e) => {
             format!("{} was fenced: nobody sends to its addresses any more", node(e.id))
@@ -153,6 +164,11 @@ pub(crate) fn details(names: &Catalog, event: &Event, at: Time) -> Vec<String> {
             "{} billionths of a core, {} bytes of memory, skein {}",
             e.description.cpus.0, e.description.memory.0, e.description.engine
         )),
+        Event::NodeImageChanged(e) => {
+            if !e.name.is_empty() {
+                out.push(format!("image {}", e.digest));
+            }
+        }
         Event::NodeFenced(e) => out.push(format!("every ready node has applied {}", e.at)),
         Event::NodeUpdated(e) => {
             out.extend(e.labels.iter().map(|(key, value)| format!("label {key}={value}")));

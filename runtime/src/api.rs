@@ -8,13 +8,14 @@ use std::pin::Pin;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use skein_events::id::TaskId;
+use skein_events::reference::Reference;
 use skein_events::task::container::ContainerSpec;
 use skein_events::task::spec::Limits;
 use skein_events::time::{Span, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::error::Error;
-use crate::image::{Image, LoadedName};
+use crate::image::{Details, Digest, Image, Import, Loaded, Prune, Pruned, Removed, Usage};
 use crate::log::{Keep, Line};
 use crate::signal::Signal;
 
@@ -59,8 +60,20 @@ pub trait Runtime: Send + Sync + 'static {
     fn images(&self) -> Answer<Vec<Image>>;
     /// The image a reference, an id or the beginning of an id (12 digits at least) names.
     fn image(&self, reference: String) -> Answer<Option<Image>>;
-    /// Takes in an archive as `docker save` writes it, and answers the names it brought.
-    fn load(&self, archive: Input) -> Answer<Vec<LoadedName>>;
+    /// The same, seen closely; four digits of an id are enough.
+    fn image_details(&self, reference: String) -> Answer<Option<Details>>;
+    /// Takes in an archive as `docker save` writes it, or an OCI layout, and answers what it brought.
+    fn load(&self, archive: Input) -> Answer<Vec<Loaded>>;
+    /// Makes an image of one layer out of an archive of a root file system.
+    fn import(&self, archive: Input, import: Import) -> Answer<Digest>;
+    /// Gives an image a further name; `None` if there is no such image.
+    fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>>;
+    /// Removes a name, or an image with all its names. [`Error::Conflict`] says who needs it.
+    fn remove_image(&self, image: String, force: bool) -> Answer<Vec<Removed>>;
+    /// Removes images that no container uses.
+    fn prune_images(&self, prune: Prune) -> Answer<Pruned>;
+    /// What images and containers take on the disk.
+    fn usage(&self) -> Answer<Usage>;
 }
 
 /// Docker's form of a container id, 64 hexadecimal digits; a function of the task, so it needs no table.

@@ -11,6 +11,9 @@ pub enum Error {
     /// The image is not on this machine.
     #[error("no such image: {0}")]
     NoSuchImage(String),
+    /// The image or name is needed by something; the sentence is Docker's.
+    #[error("{0}")]
+    Conflict(String),
     /// No such container, or one that left no word of how it ended.
     #[error("no such container for task {0}")]
     NoSuchContainer(TaskId),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures::future::{BoxFuture, select};
 use futures::{FutureExt as _, StreamExt as _};
 use skein_events::id::TaskId;
+use skein_events::reference::Reference;
 use skein_events::time::{Span, Time};
 use tokio::sync::watch;
 
@@ -15,8 +16,9 @@ use crate::api::{
     LogsSpec, Runtime, container_id,
 };
 use crate::error::Error;
-use crate::image::reference::Reference;
-use crate::image::{Digest, Image, ImageConfig, LoadedName};
+use crate::image::{
+    Details, Digest, Image, ImageConfig, Import, Loaded, Prune, Pruned, Removed, Usage,
+};
 use crate::log::{Line, Stream};
 use crate::signal::Signal;
 
@@ -140,6 +142,7 @@ impl FakeRuntime {
         let image = Image {
             id: Digest::of(reference.to_string().as_bytes()),
             names: vec![reference.familiar()],
+            digests: Vec::new(),
             size: 1 << 20,
             created: Time(0),
             config: ImageConfig::default(),
@@ -447,7 +450,7 @@ impl Runtime for FakeRuntime {
     }
 
     /// Takes the first line of what comes for the name of an image.
-    fn load(&self, mut archive: Input) -> Answer<Vec<LoadedName>> {
+    fn load(&self, mut archive: Input) -> Answer<Vec<Loaded>> {
         let this = self.clone();
         async move {
             use tokio::io::AsyncReadExt as _;
@@ -461,9 +464,58 @@ impl Runtime for FakeRuntime {
                 .parse()
                 .map_err(|_| Error::HostileImage { reason: "it has no name".to_owned() })?;
             this.add_image(name);
-            Ok(vec![LoadedName::Name(reference.familiar())])
+            let id = Digest::of(reference.to_string().as_bytes());
+            Ok(vec![Loaded { id, name: Some(reference.familiar()) }])
         }
         .boxed()
+    }
+
+    fn image_details(&self, reference: String) -> Answer<Option<Details>> {
+        let image = self.image(reference);
+        async move {
+            let closer =
+                |image| Details { image, file: serde_json::json!({}), layer_sizes: Vec::new() };
+            Ok(image.await?.map(closer))
+        }
+        .boxed()
+    }
+
+    /// Whatever comes becomes the image.
+    fn import(&self, _: Input, import: Import) -> Answer<Digest> {
+        let name = import.name.map_or_else(|| "imported".to_owned(), |name| name.to_string());
+        self.add_image(&name);
+        async move { Ok(Digest::of(name.as_bytes())) }.boxed()
+    }
+
+    fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>> {
+        let mut machine = self.machine();
+        let found = image.parse::<Reference>().ok().and_then(|r| machine.images.get(&r).cloned());
+        let id = found.as_ref().map(|image| image.id);
+        if let Some(image) = found {
+            machine.images.insert(name.clone(), Image { names: vec![name.familiar()], ..image });
+        }
+        async move { Ok(id) }.boxed()
+    }
+
+    fn remove_image(&self, image: String, _: bool) -> Answer<Vec<Removed>> {
+        let mut machine = self.machine();
+        let gone = image.parse::<Reference>().ok().and_then(|r| machine.images.remove(&r));
+        async move {
+            let gone = gone.ok_or(Error::NoSuchImage(image))?;
+            let untagged = gone.names.into_iter().map(Removed::Untagged);
+            Ok(untagged.chain([Removed::Deleted(gone.id)]).collect())
+        }
+        .boxed()
+    }
+
+    /// Its images all have names and stay.
+    fn prune_images(&self, _: Prune) -> Answer<Pruned> {
+        async move { Ok(Pruned::default()) }.boxed()
+    }
+
+    /// Nothing lies on a disk.
+    fn usage(&self) -> Answer<Usage> {
+        async move { Ok(Usage::default()) }.boxed()
     }
 }
 

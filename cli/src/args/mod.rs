@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Manage this node's images
     #[command(subcommand)]
     Image(crate::image::Image),
+    /// Look after this node's disk
+    #[command(subcommand)]
+    System(crate::system::System),
     /// Manage services
     #[command(subcommand)]
     Service(crate::service::Service),
@@ -78,6 +81,7 @@ impl Command {
             Self::Node(node) => node.run(session).await,
             Self::Network(network) => network.run(session).await,
             Self::Image(image) => image.run(session).await,
+            Self::System(system) => system.run(session).await,
             Self::Service(service) => service.run(session).await,
             Self::Exec(exec) => exec.run(session).await,
             Self::Log(log) => log.run(session).await,

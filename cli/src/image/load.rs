@@ -1,17 +1,12 @@
-//! `skein image load`: images from an archive as `docker save` writes it, without any registry.
+//! `skein image load`: images from an archive as `docker save` writes it, or an OCI layout, without any registry.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use futures::TryStreamExt as _;
-use http_body_util::{BodyExt as _, StreamBody};
-use hyper::body::Frame;
 use serde::Deserialize;
-use tokio::io::AsyncRead;
-use tokio_util::io::ReaderStream;
 
+use super::{body, file};
 use crate::args::Because;
-use crate::client::Body;
 use crate::failure::Failure;
 use crate::session::{self, Session};
 
@@ -38,12 +33,7 @@ struct Message {
 impl Load {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let body = match &self.input {
-            Some(path) => {
-                let file = tokio::fs::File::open(path).await.map_err(|error| {
-                    Failure::failed(format!("open {}: {error}", path.display()))
-                })?;
-                body(file)
-            }
+            Some(path) => file(path).await?,
             None if std::io::stdin().is_terminal() => {
                 return Err(Failure::Usage(
                     "image load reads an archive: name it with -i FILE or pipe it in".to_owned(),
@@ -67,9 +57,4 @@ impl Load {
         }
         Ok(())
     }
-}
-
-/// A body read from a file as it is sent, so that an archive of any size needs no memory.
-fn body(reader: impl AsyncRead + Send + 'static) -> Body {
-    StreamBody::new(ReaderStream::new(reader).map_ok(Frame::data)).boxed_unsync()
 }

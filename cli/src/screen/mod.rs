@@ -100,6 +100,17 @@ impl Screen {
         self.raw(text.as_bytes())
     }
 
+    /// A list of things without ids.
+    pub(crate) fn form<const N: usize>(
+        &mut self,
+        form: &Form,
+        columns: &[Column; N],
+        rows: &[[Cell; N]],
+    ) -> Result<(), Failure> {
+        let text = list::render(form, false, columns, rows)?;
+        self.raw(text.as_bytes())
+    }
+
     /// Inspected objects in the form the user asked for.
     pub(crate) fn objects(
         &mut self,

@@ -125,6 +125,71 @@ fn image_ls_has_a_line_a_tag() {
 }
 
 #[test]
+fn image_ls_shows_digests_when_asked() {
+    let digest = format!("sha256:{}", "d".repeat(64));
+    let image = |tags: serde_json::Value, digests: serde_json::Value| {
+        json!({"Containers": -1, "Created": 1_795_402_747, "ParentId": "", "RepoDigests": digests,
+            "Id": "sha256:a60017dbc85b146484c7c6cbe28a1fd1cf809920ba33be1c6d3075f011c435fd", "Labels": null,
+            "RepoTags": tags, "SharedSize": -1, "Size": 1_984_162})
+    };
+    let images = json!([
+        image(json!(["bb:1", "other:1"]), json!([format!("bb@{digest}")])),
+        image(json!([]), json!([format!("bb@{digest}")])),
+        image(json!([]), json!([])),
+    ]);
+    let daemon = Daemon::answering([("GET /v1.41/images/json", 200, images.to_string())]);
+    expect![[r#"
+        REPOSITORY   TAG       DIGEST                                                                    IMAGE ID       CREATED          SIZE
+        bb           1         sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd   a60017dbc85b   13 minutes ago   1.98MB
+        other        1         <none>                                                                    a60017dbc85b   13 minutes ago   1.98MB
+        bb           <none>    sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd   a60017dbc85b   13 minutes ago   1.98MB
+        <none>       <none>    <none>                                                                    a60017dbc85b   13 minutes ago   1.98MB
+    "#]]
+    .assert_eq(&skein(&daemon, &["image", "ls", "-a", "--digests"]).out());
+}
+
+#[test]
+fn system_df_sums_what_is_used_and_what_could_go() {
+    let usage = json!({
+        "LayersSize": 3_000_000, "Volumes": [], "BuildCache": [],
+        "Images": [
+            {"Id": "sha256:a60017dbc85b", "RepoTags": ["bb:1"], "Created": 1_795_402_747, "Size": 2_000_000, "SharedSize": 1_000_000, "Containers": 1},
+            {"Id": "sha256:b60017dbc85b", "RepoTags": [], "Created": 0, "Size": 2_000_000, "SharedSize": 1_000_000, "Containers": 0},
+        ],
+        "Containers": [
+            {"Id": "cccccccccccccccc", "Names": ["/web.1.x"], "Image": "bb:1", "State": "running", "Status": "Up 2 minutes", "SizeRw": 5},
+            {"Id": "dddddddddddddddd", "Names": ["/web.2.y"], "Image": "bb:1", "State": "exited", "Status": "Exited (0)", "SizeRw": 7},
+        ],
+    });
+    let daemon = Daemon::answering([("GET /v1.41/system/df", 200, usage.to_string())]);
+    expect![[r#"
+        TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE
+        Images          2         1         3MB       1MB (33%)
+        Containers      2         1         12B       7B (58%)
+        Local Volumes   0         0         0B        0B (0%)
+    "#]]
+    .assert_eq(&skein(&daemon, &["system", "df"]).out());
+    expect![[r#"
+        Images space usage:
+
+        IMAGE     IMAGE ID       CREATED          SIZE      SHARED SIZE   UNIQUE SIZE   CONTAINERS
+        bb:1      a60017dbc85b   13 minutes ago   2MB       1MB           1MB           1
+        <none>    b60017dbc85b   N/A              2MB       1MB           1MB           0
+
+        Containers space usage:
+
+        CONTAINER ID   IMAGE     SIZE      STATUS         NAMES
+        cccccccccccc   bb:1      5B        Up 2 minutes   web.1.x
+        dddddddddddd   bb:1      7B        Exited (0)     web.2.y
+
+        Local Volumes space usage:
+
+        VOLUME NAME   LINKS     SIZE
+    "#]]
+    .assert_eq(&skein(&daemon, &["system", "df", "-v"]).out());
+}
+
+#[test]
 fn service_ls_counts_tasks() {
     let service = |name: &str, mode: serde_json::Value, ports: serde_json::Value| {
         json!({

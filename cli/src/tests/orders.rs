@@ -508,3 +508,47 @@ fn a_service_is_laid_out_to_be_read() {
         (1, "web\n", "no such service: nosuch\n")
     );
 }
+
+#[test]
+fn image_rm_tells_each_step_and_goes_on_after_a_refusal() {
+    let steps = r#"[{"Untagged":"bb:1"},{"Deleted":"sha256:a6"}]"#;
+    let conflict = r#"{"message":"conflict: unable to delete a60017dbc85b (must be forced)"}"#;
+    let daemon = Daemon::answering([
+        ("DELETE /v1.41/images/127.0.0.1%3A5000%2Fbb%3A1?force=1", 200, steps.to_owned()),
+        ("DELETE /v1.41/images/a60017dbc85b", 409, conflict.to_owned()),
+        ("DELETE /v1.41/images/bb", 200, steps.to_owned()),
+    ]);
+    let ran = skein(&daemon, &["image", "rm", "-f", "127.0.0.1:5000/bb:1"]);
+    assert_eq!(ran.out(), "Untagged: bb:1\nDeleted: sha256:a6\n");
+    let ran = skein(&daemon, &["image", "rm", "a60017dbc85b", "bb"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, "Untagged: bb:1\nDeleted: sha256:a6\n"));
+    assert!(ran.err.contains("must be forced"), "{}", ran.err);
+}
+
+#[test]
+fn image_tag_sends_repository_and_tag() {
+    let path = "POST /v1.41/images/bb%3A1/tag?repo=127.0.0.1%3A5000%2Fshop%2Fbb&tag=2";
+    let daemon = Daemon::answering([(path, 201, String::new())]);
+    assert_eq!(skein(&daemon, &["image", "tag", "bb:1", "127.0.0.1:5000/shop/bb:2"]).out(), "");
+    let ran = skein(&daemon, &["image", "tag", "bb:1", "Shop"]);
+    assert!(ran.code == 125 && ran.err.contains("must be lowercase"), "{}", ran.err);
+}
+
+#[test]
+fn a_prune_is_not_begun_unasked() {
+    let pruned = r#"{"ImagesDeleted":[{"Deleted":"sha256:a6"}],"SpaceReclaimed":1984162}"#;
+    let path = "POST /v1.41/images/prune?filters=%7B%22dangling%22%3A%7B%22false%22%3Atrue%7D%2C%22label%21%22%3A%7B%22keep%22%3Atrue%7D%7D";
+    let daemon = Daemon::answering([(path, 200, pruned.to_owned())]);
+    let told = "Deleted Images:\nDeleted: sha256:a6\n\nTotal reclaimed space: 1.98MB\n";
+    for noun in ["image", "system"] {
+        let words = [noun, "prune", "-af", "--filter", "label!=keep"];
+        assert_eq!(skein(&daemon, &words).out(), told);
+    }
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        expect![[r#"
+            exit 125
+            this removes all images without a name: add --force
+        "#]]
+        .assert_eq(&skein(&daemon, &["image", "prune"]).refusal());
+    }
+}

@@ -170,3 +170,28 @@ fn raw_logs_are_what_was_said() {
     "#]]
     .assert_eq(&ran.refusal());
 }
+
+#[test]
+fn image_import_sends_the_file_and_says_how_to_change_it() {
+    let answer = "{\"status\":\"sha256:a6\"}\n";
+    let path = "POST /v1.41/images/create?fromSrc=-&repo=bb%3A1&changes=CMD%20%5B%22sh%22%5D&changes=ENV%20A%3D1&message=why";
+    let daemon = Daemon::answering([(path, 200, answer.to_owned())]);
+    let words = [
+        "image",
+        "import",
+        "-c",
+        r#"CMD ["sh"]"#,
+        "-c",
+        "ENV A=1",
+        "-m",
+        "why",
+        "/dev/null",
+        "bb:1",
+    ];
+    assert_eq!(skein(&daemon, &words).out(), "sha256:a6\n");
+    expect![[r#"
+        exit 125
+        image import reads no address: download http://x/y and import the file
+    "#]]
+    .assert_eq(&skein(&daemon, &["image", "import", "http://x/y"]).refusal());
+}

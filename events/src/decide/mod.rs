@@ -74,6 +74,7 @@ pub fn decide(
             node::set_state(state, *id, *to, message, context.now)
         }
         Command::FenceNode { id, at } => node::fence(state, *id, *at),
+        Command::NoteImages { node, notes } => node::note_images(state, *node, notes),
         Command::CreateNetwork(new) => network::create(state, new, context),
         Command::RemoveNetwork(id) => network::remove(state, *id),
         Command::CreateService { spec, env } => service::create(state, spec, env, context),

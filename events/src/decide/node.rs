@@ -1,9 +1,11 @@
 //! Decisions about nodes.
 
 use crate::codec::NewEvent;
-use crate::command::NewNode;
+use crate::command::{ImageNote, NewNode};
 use crate::id::NodeId;
-use crate::node::event::{NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged, NodeUpdated};
+use crate::node::event::{
+    NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
+};
 use crate::node::{Availability, Description, NodeState};
 use crate::record::Position;
 use crate::refusal::Refusal;
@@ -11,6 +13,11 @@ use crate::state::State;
 use crate::time::Time;
 
 use super::check;
+
+/// Changes of images in one command; whoever has more sends several.
+const NOTES_MAX: usize = 1_000;
+/// Longest name of an image, and longest digest.
+const IMAGE_TEXT_MAX: usize = 512;
 
 pub(super) fn joined(new: &NewNode, number: u64) -> NodeJoined {
     NodeJoined {
@@ -93,4 +100,26 @@ pub(super) fn fence(state: &State, id: NodeId, at: Position) -> Result<Vec<NewEv
         return Err(Refusal::Stale(format!("node {} is not to be fenced", id.short())));
     }
     Ok(vec![NodeFenced { id, at }.into()])
+}
+
+pub(super) fn note_images(
+    state: &State,
+    node: NodeId,
+    notes: &[ImageNote],
+) -> Result<Vec<NewEvent>, Refusal> {
+    check::node(state, node)?;
+    if notes.is_empty() {
+        return Err(Refusal::Stale("no image was changed".to_owned()));
+    }
+    if notes.len() > NOTES_MAX {
+        return Err(Refusal::TooLarge("changes of images", NOTES_MAX));
+    }
+    if notes.iter().any(|note| note.name.len().max(note.digest.len()) > IMAGE_TEXT_MAX) {
+        return Err(Refusal::TooLarge("an image's name", IMAGE_TEXT_MAX));
+    }
+    let event = |ImageNote { change, name, digest }: &ImageNote| {
+        let (name, digest) = (name.clone(), digest.clone());
+        NodeImageChanged { node, change: *change, name, digest }.into()
+    };
+    Ok(notes.iter().map(event).collect())
 }

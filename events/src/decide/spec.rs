@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::reference::Reference;
 use crate::refusal::Refusal;
 use crate::service::update::UpdateConfig;
 use crate::service::{EndpointMode, Mode, ServiceSpec};
@@ -142,6 +143,9 @@ fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
     } = spec;
     if image.is_empty() {
         return Err(invalid("ContainerSpec: image reference must be provided"));
+    }
+    if let Err(error) = image.parse::<Reference>() {
+        return Err(invalid(error.to_string()));
     }
     check::labels(labels)?;
     let lists = [groups, hosts, nameservers, search, options, cap_add, cap_drop];

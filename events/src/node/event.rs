@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use crate::id::NodeId;
 use crate::record::Position;
 
-use super::{Availability, Description, NodeState, Role};
+use super::{Availability, Description, ImageChange, NodeState, Role};
 
 crate::event::payloads! {
     /// A node became a member.
@@ -49,6 +49,17 @@ crate::event::payloads! {
         state: NodeState,
         /// Why, in a few words.
         message: String,
+    }
+    /// Somebody changed the images of a node.
+    NodeImageChanged {
+        /// The node.
+        node: NodeId,
+        /// What happened.
+        change: ImageChange,
+        /// The name it happened to; empty if it was the image itself.
+        name: String,
+        /// The image, by the digest of its configuration.
+        digest: String,
     }
     /// A node that is down can do no harm: nobody sends to its addresses or takes packets from it.
     NodeFenced {

@@ -92,6 +92,10 @@ pub(crate) fn apply(
             });
             touched.add(ObjectId::Node(event.id));
         }
+        NodeEvent::NodeImageChanged(event) => {
+            state.update_node(event.node, |node| node.last = position);
+            touched.add(ObjectId::Node(event.node));
+        }
         NodeEvent::NodeFenced(event) => {
             state.update_node(event.id, |node| {
                 node.fenced = true;

@@ -54,6 +54,33 @@ pub enum Availability {
     Drain,
 }
 
+/// What happened to an image on a node.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageChange {
+    /// It came from an archive.
+    Loaded,
+    /// It came from a registry.
+    Pulled,
+    /// It was made of a root file system.
+    Imported,
+    /// It got a further name.
+    Tagged,
+    /// A name of it went, or itself.
+    Removed,
+}
+
 /// Whether a node is heard of.
 #[derive(
     Clone,

@@ -19,9 +19,9 @@ use skein_events::id::{ClusterId, IdSource, NetworkId, NodeId, RequestId, Servic
 use skein_events::network::NetworkSpec;
 use skein_events::network::event::{NetworkCreated, NetworkRemoved};
 use skein_events::node::event::{
-    NodeDescribed, NodeFenced, NodeJoined, NodeStateChanged, NodeUpdated,
+    NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
 };
-use skein_events::node::{Availability, NodeState, Role};
+use skein_events::node::{Availability, ImageChange, NodeState, Role};
 use skein_events::record::{BatchBytes, Hash, Position};
 use skein_events::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
 use skein_events::service::update::{FailureAction, Millionths, UpdateConfig, UpdateOrder};
@@ -93,6 +93,13 @@ fn samples() -> Vec<Event> {
             id: node,
             availability: Availability::Drain,
             labels: vec![pair("disk", "ssd"), pair("zone", "a")],
+        }
+        .into(),
+        NodeImageChanged {
+            node,
+            change: ImageChange::Pulled,
+            name: "busybox:latest".to_owned(),
+            digest: "sha256:a60017dbc85b".to_owned(),
         }
         .into(),
         NetworkCreated {

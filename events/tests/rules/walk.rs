@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skein_events::codec::Batch;
-use skein_events::command::{Command, NewTask, Sighting};
+use skein_events::command::{Command, ImageNote, NewTask, Sighting};
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ServiceId, TaskId};
-use skein_events::node::{Availability, NodeState};
+use skein_events::node::{Availability, ImageChange, NodeState};
 use skein_events::plan;
 use skein_events::record::{BatchBytes, Detachable, Hash, Place, Position};
 use skein_events::state::State;
@@ -39,6 +39,7 @@ enum Act {
     Lie(u8, u8, u8),
     Lost(u8),
     Exec(u8),
+    Image(u8),
     Acknowledge(u8),
     StalePlan(u8, u8),
     Redact(u8),
@@ -67,6 +68,7 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (n(), n(), n()).prop_map(|(a, b, c)| Act::Lie(a, b, c)),
         2 => n().prop_map(Act::Lost),
         1 => n().prop_map(Act::Exec),
+        1 => n().prop_map(Act::Image),
         6 => n().prop_map(Act::Acknowledge),
         3 => (n(), n()).prop_map(|(a, b)| Act::StalePlan(a, b)),
         1 => n().prop_map(Act::Redact),
@@ -182,6 +184,16 @@ impl World {
                     let exec = Command::StartExec { task, program: "sh".to_owned() };
                     let _ = self.submit(who(), None, &exec);
                 }
+            }
+            Act::Image(n) => {
+                let note = ImageNote {
+                    change: ImageChange::Loaded,
+                    name: "busybox:latest".to_owned(),
+                    digest: "sha256:a6".to_owned(),
+                };
+                let command =
+                    Command::NoteImages { node: node_id(n % NODES + 1), notes: vec![note] };
+                let _ = self.submit(who(), None, &command);
             }
             Act::Acknowledge(n) => {
                 self.acked.insert(node_id(n % NODES + 1), self.state.position);

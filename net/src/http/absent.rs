@@ -12,6 +12,7 @@ const CONFIGS: &str = "configs are not there yet: put the file into the image";
 const VOLUMES: &str = "volumes are not there yet: keep data in the image or outside the swarm";
 const CONTAINERS: &str = "containers outside a service are not there: use \"service create\"";
 const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
+const SAVE: &str = "images are not saved here: keep the archive they were loaded from";
 const REGISTRY: &str = "registries are not there yet: use \"image load -i FILE\" on every node";
 const NODES: &str =
     "nodes cannot be removed yet: leave the swarm with \"swarm leave --force\" on that node";
@@ -58,7 +59,7 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ["swarm", "unlockkey"] if get => SWARM,
         ["nodes", _] if delete => NODES,
         ["networks", _, "connect" | "disconnect"] if post => CONNECT,
-        ["containers" | "images" | "system", "prune"] if post => PRUNE,
+        ["containers", "prune"] if post => PRUNE,
         ["containers", "create"] if post => CONTAINERS,
         [
             "containers",
@@ -70,14 +71,12 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ["containers", _] if delete => CONTAINERS,
         ["exec", _, "resize"] if post => "terminals are not there yet: use exec without -t",
         ["images", "create" | "search"] => REGISTRY,
-        ["images", "get"] if get => REGISTRY,
-        ["images", .., "push" | "tag"] if post => REGISTRY,
-        ["images", .., "history" | "get"] if get => REGISTRY,
-        ["images", _, ..] if delete => PRUNE,
+        ["images", "get"] if get => SAVE,
+        ["images", .., "push"] if post => REGISTRY,
+        ["images", .., "get"] if get => SAVE,
         ["auth"] if post => REGISTRY,
         ["build" | "commit", ..] if post => BUILD,
         ["events"] if get => EVENTS,
-        ["system", "df"] if get => "disk usage is not there yet: use du on the data root",
         _ => return None,
     };
     Some(Absent::NotYet(sentence))

@@ -93,6 +93,7 @@ impl From<Failure> for ApiError {
         let message = failure.to_string();
         match failure {
             Failure::Refused(refusal) => refusal.into(),
+            Failure::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             Failure::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
             }

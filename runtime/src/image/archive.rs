@@ -1,17 +1,19 @@
-//! What `docker save` writes: `manifest.json` names configurations and layers, which lie anywhere in the archive
-//! (`<id>/layer.tar`, or `blobs/sha256/…` since Docker 25). So everything is put aside first, then read by name.
+//! Archives of images. What `docker save` writes has a `manifest.json` that names configurations and layers, which lie
+//! anywhere in the archive (`<id>/layer.tar`, or `blobs/sha256/…` since Docker 25); an OCI layout has an `index.json`. So
+//! everything is put aside first, then read by name. An archive that is both means the same twice: the first is taken.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use skein_events::reference::Reference;
+
 use super::config::{self, LAYERS_MAX};
 use super::entry::{Entry, Extensions, Kind, read};
-use super::reference::Reference;
 use super::store::{Staging, Store, read_limited, refusal};
 use super::stream::{Caps, refused};
-use super::{Digest, LoadedName};
+use super::{Digest, Loaded, layout};
 use crate::error::{Context as _, Error, hostile};
 
 /// Entries of the outer archive: a few for each layer of each image.
@@ -36,16 +38,26 @@ enum Aside {
     Link(Vec<u8>),
 }
 
+/// The archive's files, by their names in it.
+pub(super) struct Files(BTreeMap<Vec<u8>, Aside>);
+
 /// Loads every image of an archive; blocks.
-pub(crate) fn load(
-    store: &Store,
-    archive: impl Read,
-    caps: Caps,
-) -> Result<Vec<LoadedName>, Error> {
+pub(crate) fn load(store: &Store, archive: impl Read, caps: Caps) -> Result<Vec<Loaded>, Error> {
     let staging = store.staging()?;
     let files =
         set_aside(archive, &staging, caps).map_err(|error| refusal(error, "read the archive"))?;
-    let manifest = read_limited(find(&files, "manifest.json")?)?;
+    let (docker, oci) = (files.has("manifest.json"), files.has("index.json"));
+    let loaded = match (docker, oci) {
+        (false, true) => layout::load(store, &files, caps),
+        (true, _) | (false, false) => load_docker(store, &files, caps),
+    };
+    // What a refused image had brought already is needed by nobody: the machine collects it.
+    drop(staging);
+    loaded
+}
+
+fn load_docker(store: &Store, files: &Files, caps: Caps) -> Result<Vec<Loaded>, Error> {
+    let manifest = read_limited(files.find("manifest.json")?)?;
     let items: Vec<ManifestItem> = serde_json::from_slice(&manifest)
         .map_err(|e| hostile(format!("its manifest.json cannot be read: {e}")))?;
     if items.is_empty() || items.len() > IMAGES_MAX {
@@ -53,24 +65,24 @@ pub(crate) fn load(
     }
     let mut loaded = Vec::new();
     for item in items {
-        loaded.extend(load_item(store, &files, &item, caps)?);
+        loaded.extend(load_item(store, files, &item, caps)?);
     }
     Ok(loaded)
 }
 
 fn load_item(
     store: &Store,
-    files: &BTreeMap<Vec<u8>, Aside>,
+    files: &Files,
     item: &ManifestItem,
     caps: Caps,
-) -> Result<Vec<LoadedName>, Error> {
+) -> Result<Vec<Loaded>, Error> {
     let names = item
         .repo_tags
         .iter()
         .flatten()
         .map(|tag| tag.parse().map_err(|e| hostile(format!("its name: {e}"))))
         .collect::<Result<Vec<Reference>, Error>>()?;
-    let bytes = read_limited(find(files, &item.config)?)?;
+    let bytes = read_limited(files.find(&item.config)?)?;
     let said = item.config.rsplit('/').next().unwrap_or_default();
     if let Ok(said) = Digest::from_hex(said.strip_suffix(".json").unwrap_or(said))
         && said != Digest::of(&bytes)
@@ -81,22 +93,24 @@ fn load_item(
     if parsed.layers.len() != item.layers.len() || item.layers.len() > LAYERS_MAX {
         return Err(hostile("its manifest and configuration disagree on the layers"));
     }
+    let _hold = store.hold(&parsed.layers);
     for (layer, path) in parsed.layers.iter().zip(&item.layers) {
-        let file = File::open(find(files, path)?).context("open a layer's archive")?;
+        let file = File::open(files.find(path)?).context("open a layer's archive")?;
         store.add_layer(layer, file, caps)?;
     }
     let id = store.add_image(&bytes, &names)?;
-    if names.is_empty() {
-        return Ok(vec![LoadedName::Id(id)]);
-    }
-    Ok(names.iter().map(|name| LoadedName::Name(name.familiar())).collect())
+    Ok(loaded(id, &names))
 }
 
-fn set_aside(
-    archive: impl Read,
-    staging: &Staging,
-    caps: Caps,
-) -> io::Result<BTreeMap<Vec<u8>, Aside>> {
+/// What to tell of an image that was loaded under some names.
+pub(super) fn loaded(id: Digest, names: &[Reference]) -> Vec<Loaded> {
+    if names.is_empty() {
+        return vec![Loaded { id, name: None }];
+    }
+    names.iter().map(|name| Loaded { id, name: Some(name.familiar()) }).collect()
+}
+
+fn set_aside(archive: impl Read, staging: &Staging, caps: Caps) -> io::Result<Files> {
     // The whole may be compressed too: `docker load` takes that.
     let mut tar = tar::Archive::new(super::stream::LayerStream::new(archive, caps)?);
     let mut files = BTreeMap::new();
@@ -133,7 +147,7 @@ fn set_aside(
             return Err(refused("two entries of the same name"));
         }
     }
-    Ok(files)
+    Ok(Files(files))
 }
 
 /// A relative link's target, as a path of the archive.
@@ -155,14 +169,22 @@ fn beside(path: &[u8], target: &[u8]) -> io::Result<Vec<u8>> {
     Ok(parts.join(&b'/'))
 }
 
-fn find<'a>(files: &'a BTreeMap<Vec<u8>, Aside>, name: &str) -> Result<&'a PathBuf, Error> {
-    let mut at = name.as_bytes();
-    for _ in 0..HOPS_MAX {
-        match files.get(at) {
-            Some(Aside::File(place)) => return Ok(place),
-            Some(Aside::Link(target)) => at = target,
-            None => return Err(hostile(format!("{name:?} is missing from the archive"))),
-        }
+impl Files {
+    /// Whether the archive has an entry of this name.
+    fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name.as_bytes())
     }
-    Err(hostile(format!("{name:?} is a link that leads nowhere")))
+
+    /// Where a file of the archive was put, links followed.
+    pub(super) fn find(&self, name: &str) -> Result<&PathBuf, Error> {
+        let mut at = name.as_bytes();
+        for _ in 0..HOPS_MAX {
+            match self.0.get(at) {
+                Some(Aside::File(place)) => return Ok(place),
+                Some(Aside::Link(target)) => at = target,
+                None => return Err(hostile(format!("{name:?} is missing from the archive"))),
+            }
+        }
+        Err(hostile(format!("{name:?} is a link that leads nowhere")))
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use skein_events::time::Time;
 
 use super::Digest;
+use super::manifest::Platform;
 use crate::error::{Error, hostile};
 
 /// Bytes a configuration or manifest may have; real ones have a few thousand.
@@ -84,11 +85,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
     if file.rootfs.diff_ids.len() > LAYERS_MAX {
         return Err(hostile(format!("more than {LAYERS_MAX} layers")));
     }
-    let here = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
+    let here = Platform::architecture_here();
     let (os, arch) = (file.os.unwrap_or_default(), file.architecture.unwrap_or_default());
     if !(os.is_empty() || os == "linux") || !(arch.is_empty() || arch == here) {
         return Err(Error::BadSetting {

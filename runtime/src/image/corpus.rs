@@ -395,9 +395,200 @@ fn nothing_counts_before_its_digest_was_checked() {
         }
     }
     load(&store, archive_of(&layer, right, None).as_slice(), CAPS).unwrap();
-    let image = store.find("a:1").unwrap().unwrap();
+    let image = store.find("a:1", 4).unwrap().unwrap();
     assert_eq!((image.size, image.layers.as_slice()), (1, &[right][..]));
     // The next daemon sees the same.
     let again = Store::open(dir.path().join("images")).unwrap();
-    assert_eq!(again.find("a:1").unwrap(), Some(image));
+    assert_eq!(again.find("a:1", 4).unwrap(), Some(image));
+}
+
+/// An OCI layout under construction: blobs by their digests, and the index.
+#[derive(Default)]
+struct Layout {
+    tar: Tar,
+}
+
+fn descriptor(blob: &[u8]) -> serde_json::Value {
+    serde_json::json!({ "digest": Digest::of(blob).to_string(), "size": blob.len() })
+}
+
+impl Layout {
+    fn blob(self, blob: &[u8]) -> Self {
+        let path = format!("blobs/sha256/{}", Digest::of(blob).hex());
+        Self { tar: self.tar.file(&path, blob) }
+    }
+    /// A blob that is not what its name says.
+    fn forged(self, of: &[u8], content: &[u8]) -> Self {
+        let path = format!("blobs/sha256/{}", Digest::of(of).hex());
+        Self { tar: self.tar.file(&path, content) }
+    }
+    fn json(self, value: &serde_json::Value) -> Self {
+        self.blob(value.to_string().as_bytes())
+    }
+    fn index(self, entries: &[serde_json::Value]) -> Vec<u8> {
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
+        self.tar
+            .file("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)
+            .file("index.json", index.to_string().as_bytes())
+            .end()
+    }
+}
+
+fn of_json(value: &serde_json::Value) -> serde_json::Value {
+    descriptor(value.to_string().as_bytes())
+}
+
+fn config_of(diff_ids: &[Digest]) -> serde_json::Value {
+    serde_json::json!({ "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids } })
+}
+
+fn manifest_of(config: &serde_json::Value, layers: &[serde_json::Value]) -> serde_json::Value {
+    serde_json::json!({ "schemaVersion": 2, "config": of_json(config), "layers": layers })
+}
+
+#[test]
+fn every_hostile_layout_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("images")).unwrap();
+    let plain = Tar::default().file("f", b"x").end();
+    let packed = gzip(&plain);
+    let layer = descriptor(&packed);
+    let config = config_of(&[Digest::of(&plain)]);
+    let manifest = manifest_of(&config, std::slice::from_ref(&layer));
+    let named = |name: &str| {
+        let mut entry = of_json(&manifest);
+        entry["annotations"] = serde_json::json!({ "org.opencontainers.image.ref.name": name });
+        entry
+    };
+    let honest = || Layout::default().blob(&packed).json(&config).json(&manifest);
+    let other_config = config_of(&[Digest::of(b"other")]);
+    let short = manifest_of(&config, &[]);
+    let mut said_longer = layer.clone();
+    said_longer["size"] = serde_json::json!(packed.len() + 1);
+    let longer = manifest_of(&config, &[said_longer]);
+    let mut huge = layer.clone();
+    huge["size"] = serde_json::json!(u64::MAX);
+    let huge = manifest_of(&config, &[huge]);
+    let bomb = gzip(&Tar::default().file("f", &vec![0; 8 << 20]).end());
+    let bomb_config = config_of(&[Digest::of(b"whatever it is")]);
+    let bomb_manifest = manifest_of(&bomb_config, &[descriptor(&bomb)]);
+    // Indexes within indexes, each of one entry.
+    let mut nest = honest();
+    let mut inner = of_json(&manifest);
+    for _ in 0..5 {
+        let index = serde_json::json!({ "schemaVersion": 2, "manifests": [inner] });
+        inner = of_json(&index);
+        nest = nest.json(&index);
+    }
+    let foreign = serde_json::json!({ "schemaVersion": 2, "manifests": [
+        { "digest": Digest::of(b"").to_string(), "size": 1, "platform": { "os": "plan9", "architecture": "mips" } },
+    ] });
+    let many = vec![of_json(&manifest); 1_001];
+    let mut both = manifest.clone();
+    both["manifests"] = serde_json::json!([]);
+    let corpus: Vec<(&str, &str, Vec<u8>)> = vec![
+        ("no images", "0 images", honest().index(&[])),
+        ("an index that is none", "no index", {
+            let tar = Layout::default().tar.file("index.json", manifest.to_string().as_bytes());
+            tar.end()
+        }),
+        ("many images", "over 1000 entries", honest().index(&many)),
+        ("deep index", "indexes within", nest.index(&[inner])),
+        (
+            "foreign index",
+            "no matching manifest",
+            Layout::default().json(&foreign).index(&[of_json(&foreign)]),
+        ),
+        ("manifest missing", "is missing", Layout::default().index(&[of_json(&manifest)])),
+        (
+            "manifest forged",
+            "other content",
+            Layout::default()
+                .forged(manifest.to_string().as_bytes(), b"{}")
+                .index(&[of_json(&manifest)]),
+        ),
+        ("manifest of two meanings", "neither", honest().json(&both).index(&[of_json(&both)])),
+        (
+            "configuration forged",
+            "other content",
+            Layout::default()
+                .json(&manifest)
+                .forged(config.to_string().as_bytes(), b"{}")
+                .index(&[of_json(&manifest)]),
+        ),
+        (
+            "layer missing",
+            "is missing",
+            Layout::default().json(&config).json(&manifest).index(&[of_json(&manifest)]),
+        ),
+        (
+            "layer forged",
+            "other content",
+            Layout::default()
+                .json(&config)
+                .json(&manifest)
+                .forged(&packed, &repacked(&packed))
+                .index(&[of_json(&manifest)]),
+        ),
+        (
+            "layer of another length",
+            "bytes and not",
+            honest().json(&longer).index(&[of_json(&longer)]),
+        ),
+        ("layer of huge length", "a layer of over", honest().json(&huge).index(&[of_json(&huge)])),
+        ("layers disagree", "disagree", honest().json(&short).index(&[of_json(&short)])),
+        ("layer with other content", "has content of digest", {
+            let manifest = manifest_of(&other_config, std::slice::from_ref(&layer));
+            Layout::default()
+                .blob(&packed)
+                .json(&other_config)
+                .json(&manifest)
+                .index(&[of_json(&manifest)])
+        }),
+        (
+            "bomb",
+            "200 times its size",
+            Layout::default()
+                .blob(&bomb)
+                .json(&bomb_config)
+                .json(&bomb_manifest)
+                .index(&[of_json(&bomb_manifest)]),
+        ),
+        ("name that leads out", "its name", honest().index(&[named("../../etc:1")])),
+        ("name in capitals", "its name", honest().index(&[named("Shop/Web:1")])),
+        (
+            "index is a link out",
+            "out of the archive",
+            Tar::default().link("index.json", "/etc/passwd").end(),
+        ),
+    ];
+    for (name, reason, archive) in corpus {
+        let error = load(&store, archive.as_slice(), CAPS).expect_err(name).to_string();
+        assert!(error.contains(reason), "{name}: {error:?} does not say {reason:?}");
+        assert_eq!(store.images().unwrap(), [], "{name}");
+        store.collect(|| Ok(Vec::new())).unwrap();
+        for place in ["layers", "tmp", "config"] {
+            let left = fs::read_dir(dir.path().join("images").join(place)).unwrap().count();
+            assert_eq!(left, 0, "{name}: {place}");
+        }
+    }
+    // Honest, it is taken, by tag and by digest.
+    let loaded = load(&store, honest().index(&[named("a:1")]).as_slice(), CAPS).unwrap();
+    assert_eq!(loaded[0].name.as_deref(), Some("a:1"));
+    let digest = Digest::of(manifest.to_string().as_bytes());
+    let image = store.find(&format!("a@{digest}"), 4).unwrap().unwrap();
+    assert_eq!((image.id, image.names.as_slice()), (loaded[0].id, &["a:1".to_owned()][..]));
+    assert_eq!(store.find(&format!("a:1@{digest}"), 4).unwrap(), Some(image));
+    // `docker save` of today writes both; then the older form counts.
+    let both = archive_of(&plain, Digest::of(&plain), None);
+    let both = [&both[..both.len() - 1024], &honest().index(&[named("b:1")])].concat();
+    let names: Vec<_> = load(&store, both.as_slice(), CAPS).unwrap();
+    assert_eq!(names[0].name.as_deref(), Some("a:1"));
+}
+
+/// The same content, packed at another time.
+fn repacked(gzip: &[u8]) -> Vec<u8> {
+    let mut other = gzip.to_vec();
+    other[4] ^= 1;
+    other
 }

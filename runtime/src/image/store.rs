@@ -1,42 +1,58 @@
 //! The images on this machine: configurations and unpacked layers by digest, names by reference.
 //! Nothing counts as there before its digest was checked and its bytes are on the disk: it then gets its name by rename.
+//! What goes leaves in the other order, so that a crash in between leaves too much and never too little.
 //!
 //! ```text
 //! images/names.json            reference → image id
 //! images/config/<id>           the configuration, its digest is the id
 //! images/layers/<diff id>/     fs/ the unpacked layer, size the bytes in it
-//! images/tmp/                  what is being taken in; emptied at start
+//! images/partial/<digest>      what came of a download so far
+//! images/tmp/                  what is being taken in or cleared away; emptied at start
 //! ```
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use skein_events::reference::Reference;
+
 use super::config::{self, CONFIG_MAX, Parsed};
-use super::reference::Reference;
 use super::stream::{Caps, Refused};
 use super::unpack::unpack;
-use super::{Digest, Image};
+use super::{Details, Digest, Image};
 use crate::error::{Context as _, Error, hostile};
 
-/// Digits of an id that a user must give at least.
-const ID_DIGITS_MIN: usize = 12;
+/// Digits of an id that a container's image must give at least: shorter ones look like names.
+pub(crate) const ID_DIGITS: usize = 12;
+/// Digits that a user who looks at images must give at least.
+pub(crate) const ID_DIGITS_SHORT: usize = 4;
 
-type Names = BTreeMap<Reference, Digest>;
+pub(super) type Names = BTreeMap<Reference, Digest>;
 
-/// The store, opened.
+/// The store, opened. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) struct Store {
-    root: Arc<PathBuf>,
-    names: Arc<Mutex<Names>>,
+pub(crate) struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    root: PathBuf,
+    tables: Mutex<Tables>,
+}
+
+/// What every change of the store goes through: whoever has it sees no other change.
+#[derive(Debug)]
+pub(super) struct Tables {
+    pub(super) names: Names,
+    /// Images and layers that somebody is about to use: they stay.
+    pub(super) held: BTreeMap<Digest, usize>,
 }
 
 impl Store {
     /// Opens or makes the store below `root` and clears what an interrupted load left.
     pub(crate) fn open(root: PathBuf) -> Result<Self, Error> {
-        for dir in ["config", "layers"] {
+        for dir in ["config", "layers", "partial"] {
             let path = root.join(dir);
             fs::create_dir_all(&path).context(format!("make {}", path.display()))?;
         }
@@ -55,26 +71,45 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Names::new(),
             Err(error) => return Err(error).context(format!("read {}", path.display())),
         };
-        Ok(Self { root: Arc::new(root), names: Arc::new(Mutex::new(names)) })
+        let tables = Mutex::new(Tables { names, held: BTreeMap::new() });
+        Ok(Self(Arc::new(Inner { root, tables })))
     }
 
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.names.lock().expect("no call panics while it holds the names")
+    pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.0.tables.lock().expect("no call panics while it holds the tables")
     }
 
     /// A directory for something being taken in, on the same file system as its place.
     pub(crate) fn staging(&self) -> Result<Staging, Error> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| io::Error::other(error.to_string()))
-            .context("draw a name")?;
-        let path = self.root.join("tmp").join(super::digest::hex_of(&random));
+        let path = self.aside()?;
         fs::create_dir(&path).context(format!("make {}", path.display()))?;
         Ok(Staging(path))
     }
 
-    fn layer_dir(&self, layer: &Digest) -> PathBuf {
-        self.root.join("layers").join(layer.hex())
+    /// A fresh name in `tmp`.
+    pub(super) fn aside(&self) -> Result<PathBuf, Error> {
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| io::Error::other(error.to_string()))
+            .context("draw a name")?;
+        Ok(self.0.root.join("tmp").join(super::digest::hex_of(&random)))
+    }
+
+    pub(super) fn layers_dir(&self) -> PathBuf {
+        self.0.root.join("layers")
+    }
+
+    pub(super) fn layer_dir(&self, layer: &Digest) -> PathBuf {
+        self.layers_dir().join(layer.hex())
+    }
+
+    pub(super) fn config_path(&self, id: &Digest) -> PathBuf {
+        self.0.root.join("config").join(id.hex())
+    }
+
+    /// Where downloads that did not end wait for being gone on with.
+    pub(crate) fn partial_dir(&self) -> PathBuf {
+        self.0.root.join("partial")
     }
 
     /// The unpacked layers of an image, lowest first.
@@ -82,25 +117,62 @@ impl Store {
         image.layers.iter().map(|layer| self.layer_dir(layer).join("fs")).collect()
     }
 
-    /// Takes one layer in, unless it is there already.
-    pub(crate) fn add_layer(&self, layer: &Digest, archive: File, caps: Caps) -> Result<(), Error> {
-        let place = self.layer_dir(layer);
-        if place.exists() {
+    /// Whether a layer is there.
+    pub(crate) fn has_layer(&self, layer: &Digest) -> bool {
+        self.layer_dir(layer).exists()
+    }
+
+    /// Keeps images and layers from being cleared away, whether they are there yet or not.
+    pub(crate) fn hold(&self, digests: &[Digest]) -> Hold {
+        let mut tables = self.tables();
+        for digest in digests {
+            *tables.held.entry(*digest).or_default() += 1;
+        }
+        Hold { store: self.clone(), digests: digests.to_vec() }
+    }
+
+    /// Takes one layer in, unless it is there already. Whoever asks holds it.
+    pub(crate) fn add_layer(
+        &self,
+        layer: &Digest,
+        archive: impl Read,
+        caps: Caps,
+    ) -> Result<(), Error> {
+        if self.has_layer(layer) {
             return Ok(());
         }
+        let (staging, found) = self.unpack_aside(archive, caps)?;
+        if found != *layer {
+            return Err(hostile(format!("layer {layer} has content of digest {found}")));
+        }
+        self.place_layer(&staging, layer)
+    }
+
+    /// Takes in a layer of which nobody said what it is.
+    pub(crate) fn add_new_layer(
+        &self,
+        archive: impl Read,
+        caps: Caps,
+    ) -> Result<(Digest, Hold), Error> {
+        let (staging, layer) = self.unpack_aside(archive, caps)?;
+        let hold = self.hold(&[layer]);
+        self.place_layer(&staging, &layer)?;
+        Ok((layer, hold))
+    }
+
+    fn unpack_aside(&self, archive: impl Read, caps: Caps) -> Result<(Staging, Digest), Error> {
         let staging = self.staging()?;
         let unpacked_at = staging.0.join("fs");
         fs::create_dir(&unpacked_at).context(format!("make {}", unpacked_at.display()))?;
         let unpacked = unpack(archive, &unpacked_at, caps)
             .map_err(|error| refusal(error, "unpack a layer"))?;
-        if unpacked.digest != *layer {
-            return Err(hostile(format!(
-                "layer {layer} has content of digest {}",
-                unpacked.digest
-            )));
-        }
         fs::write(staging.0.join("size"), unpacked.size.to_string())
             .context("write a layer's size")?;
+        Ok((staging, unpacked.digest))
+    }
+
+    fn place_layer(&self, staging: &Staging, layer: &Digest) -> Result<(), Error> {
+        let place = self.layer_dir(layer);
         let dir = File::open(&staging.0).context("open a layer")?;
         rustix::fs::syncfs(&dir).context("write a layer to the disk")?;
         match fs::rename(&staging.0, &place) {
@@ -108,51 +180,102 @@ impl Store {
             Err(_) if place.exists() => Ok(()),
             renamed => renamed.context(format!("place layer {layer}")),
         }?;
-        sync_dir(&self.root.join("layers"))
+        sync_dir(&self.layers_dir())
     }
 
-    /// Takes an image in, all of whose layers are there, and points `names` to it.
+    /// Takes an image in, all of whose layers are there and held, and points `names` to it.
     pub(crate) fn add_image(&self, bytes: &[u8], names: &[Reference]) -> Result<Digest, Error> {
         let id = Digest::of(bytes);
-        let place = self.root.join("config").join(id.hex());
-        write_atomically(&place, bytes)?;
-        let mut known = self.names();
-        for name in names {
-            known.insert(name.clone(), id);
-        }
-        let json = serde_json::to_vec_pretty(&*known).expect("names are texts");
-        write_atomically(&self.root.join("names.json"), &json)?;
+        let mut tables = self.tables();
+        write_atomically(&self.config_path(&id), bytes)?;
+        self.rename(&mut tables, |known| {
+            for name in names {
+                known.insert(name.clone().key(), id);
+            }
+        })?;
         Ok(id)
     }
 
-    fn image(&self, id: &Digest) -> Result<Image, Error> {
-        let bytes = fs::read(self.root.join("config").join(id.hex()))
-            .context(format!("read image {id}"))?;
+    /// Gives an image a further name; `None` if there is no such image.
+    pub(crate) fn tag(&self, text: &str, name: &Reference) -> Result<Option<Digest>, Error> {
+        let mut tables = self.tables();
+        let Some((id, _)) = self.look_up(&tables.names, text, ID_DIGITS_SHORT)? else {
+            return Ok(None);
+        };
+        self.rename(&mut tables, |known| {
+            known.insert(name.clone().key(), id);
+        })?;
+        Ok(Some(id))
+    }
+
+    /// Changes the names, on the disk first.
+    pub(super) fn rename(
+        &self,
+        tables: &mut Tables,
+        change: impl FnOnce(&mut Names),
+    ) -> Result<(), Error> {
+        let mut names = tables.names.clone();
+        change(&mut names);
+        if names != tables.names {
+            let json = serde_json::to_vec_pretty(&names).expect("names are texts");
+            write_atomically(&self.0.root.join("names.json"), &json)?;
+            tables.names = names;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self, id: &Digest) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = match fs::read(self.config_path(id)) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).context(format!("read image {id}")),
+        };
         if Digest::of(&bytes) != *id {
             return Err(Error::Io {
                 what: format!("read image {id}"),
                 source: io::Error::other("its configuration was changed on the disk"),
             });
         }
-        let Parsed { created, config, layers } = config::parse(&bytes)?;
-        let mut size = 0;
-        for layer in &layers {
-            let text = fs::read_to_string(self.layer_dir(layer).join("size"))
-                .context(format!("read layer {layer}"))?;
-            size += text.trim().parse::<u64>().unwrap_or(0);
-        }
-        let names = self
-            .names()
-            .iter()
-            .filter(|(_, named)| *named == id)
-            .map(|(name, _)| name.familiar())
-            .collect();
-        Ok(Image { id: *id, names, size, created, config, layers })
+        Ok(Some(bytes))
     }
 
-    fn ids(&self) -> Result<Vec<Digest>, Error> {
+    /// What an image's configuration says; `None` if it has gone.
+    pub(super) fn parsed(&self, id: &Digest) -> Result<Option<Parsed>, Error> {
+        self.bytes(id)?.map(|bytes| config::parse(&bytes)).transpose()
+    }
+
+    /// Bytes of a layer; 0 if it has gone.
+    pub(super) fn layer_size(&self, layer: &Digest) -> Result<u64, Error> {
+        match fs::read_to_string(self.layer_dir(layer).join("size")) {
+            Ok(text) => Ok(text.trim().parse().unwrap_or(0)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error).context(format!("read layer {layer}")),
+        }
+    }
+
+    fn read_image(&self, names: &Names, id: &Digest) -> Result<Option<Image>, Error> {
+        let Some(Parsed { created, config, layers }) = self.parsed(id)? else { return Ok(None) };
+        let mut size = 0;
+        for layer in &layers {
+            size += self.layer_size(layer)?;
+        }
+        let of_it = names.iter().filter(|(_, named)| *named == id).map(|(name, _)| name);
+        let (digests, names): (Vec<&Reference>, _) = of_it.partition(|n| n.digest().is_some());
+        let shown = |names: Vec<&Reference>| names.into_iter().map(Reference::familiar).collect();
+        Ok(Some(Image {
+            id: *id,
+            names: shown(names),
+            digests: shown(digests),
+            size,
+            created,
+            config,
+            layers,
+        }))
+    }
+
+    pub(super) fn ids(&self) -> Result<Vec<Digest>, Error> {
         let mut ids = Vec::new();
-        for entry in fs::read_dir(self.root.join("config")).context("list images")? {
+        for entry in fs::read_dir(self.0.root.join("config")).context("list images")? {
             let name = entry.context("list images")?.file_name();
             // Other files are those of an interrupted write.
             ids.extend(name.to_str().and_then(|name| Digest::from_hex(name).ok()));
@@ -163,27 +286,88 @@ impl Store {
 
     /// All images.
     pub(crate) fn images(&self) -> Result<Vec<Image>, Error> {
-        self.ids()?.iter().map(|id| self.image(id)).collect()
+        let names = self.tables().names.clone();
+        let mut images = Vec::new();
+        for id in self.ids()? {
+            images.extend(self.read_image(&names, &id)?);
+        }
+        Ok(images)
     }
 
-    /// The image some text means: a name first, then an id.
-    pub(crate) fn find(&self, text: &str) -> Result<Option<Image>, Error> {
-        let named = text
-            .parse::<Reference>()
-            .ok()
-            .and_then(|reference| self.names().get(&reference).copied());
-        if let Some(id) = named {
-            return self.image(&id).map(Some);
+    /// The image some text means, and the name if it was one: a name counts before an id.
+    pub(super) fn look_up(
+        &self,
+        names: &Names,
+        text: &str,
+        digits: usize,
+    ) -> Result<Option<(Digest, Option<Reference>)>, Error> {
+        let name = text.parse::<Reference>().ok().map(Reference::key);
+        if let Some((name, id)) = name.and_then(|name| names.get_key_value(&name)) {
+            return Ok(Some((*id, Some(name.clone()))));
         }
-        let digits = text.strip_prefix("sha256:").unwrap_or(text);
-        if digits.len() < ID_DIGITS_MIN || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        if hex.len() < digits || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(None);
         }
         let ids = self.ids()?;
-        let mut matching = ids.iter().filter(|id| id.hex().starts_with(digits));
+        let mut matching = ids.iter().filter(|id| id.hex().starts_with(hex));
         match (matching.next(), matching.next()) {
-            (Some(id), None) => self.image(id).map(Some),
+            (Some(id), None) => Ok(Some((*id, None))),
             _ => Ok(None),
+        }
+    }
+
+    /// The image some text means.
+    pub(crate) fn find(&self, text: &str, digits: usize) -> Result<Option<Image>, Error> {
+        let names = self.tables().names.clone();
+        match self.look_up(&names, text, digits)? {
+            Some((id, _)) => self.read_image(&names, &id),
+            None => Ok(None),
+        }
+    }
+
+    /// The image of a container about to be made, held together with its layers.
+    pub(crate) fn lease(&self, text: &str) -> Result<Option<(Image, Hold)>, Error> {
+        let mut tables = self.tables();
+        let Some((id, _)) = self.look_up(&tables.names, text, ID_DIGITS)? else { return Ok(None) };
+        let Some(image) = self.read_image(&tables.names, &id)? else { return Ok(None) };
+        let digests: Vec<Digest> = image.layers.iter().copied().chain([id]).collect();
+        for digest in &digests {
+            *tables.held.entry(*digest).or_default() += 1;
+        }
+        Ok(Some((image, Hold { store: self.clone(), digests })))
+    }
+
+    /// The image some text means, seen closely.
+    pub(crate) fn details(&self, text: &str) -> Result<Option<Details>, Error> {
+        let Some(image) = self.find(text, ID_DIGITS_SHORT)? else { return Ok(None) };
+        let Some(bytes) = self.bytes(&image.id)? else { return Ok(None) };
+        let file = serde_json::from_slice(&bytes)
+            .map_err(io::Error::from)
+            .context(format!("read image {}", image.id))?;
+        let layer_sizes =
+            image.layers.iter().map(|layer| self.layer_size(layer)).collect::<Result<_, _>>()?;
+        Ok(Some(Details { image, file, layer_sizes }))
+    }
+}
+
+/// Keeps images and layers where they are until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    store: Store,
+    digests: Vec<Digest>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let mut tables = self.store.tables();
+        for digest in &self.digests {
+            if let Some(count) = tables.held.get_mut(digest) {
+                *count -= 1;
+                if *count == 0 {
+                    tables.held.remove(digest);
+                }
+            }
         }
     }
 }

@@ -12,32 +12,31 @@
 
 mod cleanup;
 mod client;
+mod images;
 mod logs;
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
 use base64::Engine as _;
-use bytes::Bytes;
 use futures::FutureExt as _;
 use skein_events::id::TaskId;
+use skein_events::reference::Reference;
 use skein_events::time::Span;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::Command;
-use tokio::sync::mpsc;
 
 use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
     LogsSpec, Runtime, container_id,
 };
 use crate::error::{Context as _, Error};
-use crate::image::store::Store;
-use crate::image::stream::Caps;
-use crate::image::{Image, LoadedName, archive};
+use crate::image::store::{ID_DIGITS, Store};
+use crate::image::{Details, Digest, Image, Import, Loaded, Prune, Pruned, Removed, Usage};
 use crate::log::Keep;
 use crate::shim::COMMAND;
 use crate::shim::protocol::{Order, Reply, Request};
@@ -48,10 +47,6 @@ use client::Link;
 /// The file in which a shim leaves word how its container ended.
 pub(crate) const EXIT_FILE: &str = "exit.json";
 const ORDER_FILE: &str = "order.json";
-/// Chunks of an archive that wait to be unpacked.
-const LOAD_QUEUE: usize = 8;
-/// Bytes of one such chunk.
-const LOAD_CHUNK: usize = 256 << 10;
 
 /// Where a machine keeps what it keeps.
 #[derive(Clone, Debug)]
@@ -105,7 +100,9 @@ impl Machine {
         let device_cgroup = Path::new("/sys/fs/cgroup/devices/devices.list").exists();
         let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
         let making = tokio::sync::RwLock::default();
-        Ok(Self(Arc::new(Inner { options, images, device_cgroup, filter, making })))
+        let machine = Self(Arc::new(Inner { options, images, device_cgroup, filter, making }));
+        machine.collect();
+        Ok(machine)
     }
 
     fn container_dir(&self, id: TaskId) -> PathBuf {
@@ -167,11 +164,7 @@ impl Machine {
     /// Everything that can fail before there is a process.
     fn prepare(&self, container: Container) -> Result<Order, Error> {
         let id = container.id;
-        let image = self
-            .0
-            .images
-            .find(&container.spec.image)?
-            .ok_or_else(|| Error::NoSuchImage(container.spec.image.clone()))?;
+        let (image, _held) = self.lease_image(&container.spec)?;
         let process = spec::process(&container, &image.config)?;
         let dir = self.container_dir(id);
         match fs::create_dir(&dir) {
@@ -185,6 +178,7 @@ impl Machine {
         }
         let logs = self.logs_dir(id);
         fs::create_dir_all(&logs).context(format!("make {}", logs.display()))?;
+        self.note_image(&dir, &image)?;
         let order = Order {
             logs,
             layers: self.0.images.layer_paths(&image),
@@ -366,48 +360,6 @@ impl Machine {
         }
         Ok(found)
     }
-
-    async fn load_archive(self, mut archive: Input) -> Result<Vec<LoadedName>, Error> {
-        let (to, chunks) = mpsc::channel::<io::Result<Bytes>>(LOAD_QUEUE);
-        let unpacking = self.blocking(move |this| {
-            let reader = Chunks { from: chunks, current: Bytes::new() };
-            archive::load(&this.0.images, reader, Caps::default())
-        });
-        let feeding = async move {
-            loop {
-                let mut chunk = Vec::with_capacity(LOAD_CHUNK);
-                let read = archive.read_buf(&mut chunk).await;
-                let more = !matches!(read, Ok(0));
-                let failed = read.is_err();
-                let message = read.map(|_| Bytes::from(chunk));
-                // The other side may have refused already; then it is its answer that counts.
-                if !more || to.send(message).await.is_err() || failed {
-                    return;
-                }
-            }
-        };
-        futures::future::join(unpacking, feeding).await.0
-    }
-}
-
-/// An archive that comes in pieces, as something that can be read.
-struct Chunks {
-    from: mpsc::Receiver<io::Result<Bytes>>,
-    current: Bytes,
-}
-
-impl Read for Chunks {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.current.is_empty() {
-            match self.from.blocking_recv() {
-                Some(chunk) => self.current = chunk?,
-                None => return Ok(0),
-            }
-        }
-        let length = buffer.len().min(self.current.len());
-        buffer[..length].copy_from_slice(&self.current.split_to(length));
-        Ok(length)
-    }
 }
 
 impl Runtime for Machine {
@@ -466,9 +418,37 @@ impl Runtime for Machine {
     }
     fn image(&self, reference: String) -> Answer<Option<Image>> {
         let this = self.clone();
-        async move { this.blocking(move |this| this.0.images.find(&reference)).await }.boxed()
+        async move { this.blocking(move |this| this.0.images.find(&reference, ID_DIGITS)).await }
+            .boxed()
     }
-    fn load(&self, archive: Input) -> Answer<Vec<LoadedName>> {
+    fn image_details(&self, reference: String) -> Answer<Option<Details>> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.images.details(&reference)).await }.boxed()
+    }
+    fn load(&self, archive: Input) -> Answer<Vec<Loaded>> {
         self.clone().load_archive(archive).boxed()
+    }
+    fn import(&self, archive: Input, import: Import) -> Answer<Digest> {
+        self.clone().import_archive(archive, import).boxed()
+    }
+    fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.images.tag(&image, &name)).await }.boxed()
+    }
+    fn remove_image(&self, image: String, force: bool) -> Answer<Vec<Removed>> {
+        let this = self.clone();
+        async move {
+            this.blocking(move |this| this.0.images.remove(&image, force, || this.uses())).await
+        }
+        .boxed()
+    }
+    fn prune_images(&self, prune: Prune) -> Answer<Pruned> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.images.prune(&prune, || this.uses())).await }
+            .boxed()
+    }
+    fn usage(&self) -> Answer<Usage> {
+        let this = self.clone();
+        async move { this.blocking(Self::usage).await }.boxed()
     }
 }

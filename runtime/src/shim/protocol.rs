@@ -81,9 +81,10 @@ impl From<&Error> for Failure {
             Error::Busy { state, .. } => Self::Busy((*state).to_owned()),
             Error::Container { message, .. } => Self::Other(message.clone()),
             Error::Io { what, source } => Self::Other(format!("{what}: {source}")),
-            Error::NoSuchImage(_) | Error::NoSuchContainer(_) | Error::NoLogs => {
-                Self::Other(error.to_string())
-            }
+            Error::NoSuchImage(_)
+            | Error::Conflict(_)
+            | Error::NoSuchContainer(_)
+            | Error::NoLogs => Self::Other(error.to_string()),
         }
     }
 }

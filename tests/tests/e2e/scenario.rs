@@ -62,6 +62,11 @@ fn a_node_is_labelled_paused_and_drained() {
 }
 
 #[test]
+fn images_are_kept_and_removed() {
+    tell("images.txt", &Daemon::start());
+}
+
+#[test]
 fn every_scenario_is_told() {
     let source = include_str!("scenario.rs");
     for entry in fs::read_dir(folder()).expect("there are scenarios") {

@@ -1,9 +1,9 @@
 //! Decisions about nodes.
 
-use skein_events::command::Command;
+use skein_events::command::{Command, ImageNote};
 use skein_events::id::NodeId;
 use skein_events::node::event::NodeUpdated;
-use skein_events::node::{Availability, NodeState};
+use skein_events::node::{Availability, ImageChange, NodeState};
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 use skein_events::time::Span;
@@ -128,4 +128,28 @@ fn a_node_is_fenced_once_it_is_down_and_let_go_of() {
         w.user(fence(at));
     });
     twice.when(fence(at)).refused_as("stale", &text);
+}
+
+#[test]
+fn changes_of_a_nodes_images_are_written_down() {
+    let note = |name: &str| ImageNote {
+        change: ImageChange::Tagged,
+        name: name.to_owned(),
+        digest: "sha256:a6".to_owned(),
+    };
+    let notes = |n: u8, notes| Command::NoteImages { node: node_id(n), notes };
+    given_nothing()
+        .when(notes(2, vec![note("a:1"), note("b:1")]))
+        .then(&["node.image-changed", "node.image-changed"]);
+    given_nothing()
+        .when(notes(2, Vec::new()))
+        .refused_as("stale", "stale plan: no image was changed");
+    given_nothing()
+        .when(notes(77, vec![note("a:1")]))
+        .refused_as("not_found", &format!("node {} not found", node_id(77)));
+    let many = vec![note("a:1"); 1_001];
+    let limit = "changes of images is over the limit of 1000";
+    given_nothing().when(notes(2, many)).refused_as("too_large", limit);
+    let long = "an image's name is over the limit of 512";
+    given_nothing().when(notes(2, vec![note(&"x".repeat(513))])).refused_as("too_large", long);
 }

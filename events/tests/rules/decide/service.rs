@@ -55,6 +55,16 @@ fn what_a_service_cannot_be_is_refused() {
         "ContainerSpec: image reference must be provided",
     );
     refused(
+        create(|s| s.task.container.image = "Shop/Web:1".to_owned()),
+        "invalid",
+        "invalid reference format: repository name must be lowercase",
+    );
+    refused(
+        create(|s| s.task.container.image = "shop web".to_owned()),
+        "invalid",
+        "invalid reference format: \"shop web\"",
+    );
+    refused(
         create(|s| s.labels = vec![(String::new(), "x".to_owned())]),
         "invalid",
         "a label needs a key",

@@ -166,7 +166,7 @@ fn networks(state: &state::State, task: &Task) -> Vec<(String, models::EndpointS
     task.legs.iter().filter_map(endpoint).collect()
 }
 
-fn summary_model(
+pub(super) fn summary_model(
     state: &state::State,
     task: &Task,
     id: &str,

@@ -12,6 +12,7 @@ pub(crate) mod spec;
 pub(crate) mod swarm;
 pub(crate) mod system;
 pub(crate) mod task;
+pub(crate) mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(service::routes())
         .merge(task::routes())
         .merge(image::routes())
+        .merge(usage::routes())
         .merge(container::routes())
         .merge(exec::routes())
         .merge(logs::routes())

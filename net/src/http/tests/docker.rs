@@ -486,5 +486,70 @@ async fn images_are_loaded_and_named() {
         server.get("/images/nosuch/json").await.refused(404),
         "no such image: nosuch: No such image: nosuch:latest"
     );
+    let listed = async |query: &str| {
+        let path = format!("/images/json?filters={query}");
+        server.get(&path).await.done(200).as_array().unwrap().len()
+    };
+    assert_eq!(listed("%7B%22reference%22:%5B%22busy*%22%5D%7D").await, 1);
+    assert_eq!(listed("%7B%22dangling%22:%5B%22true%22%5D%7D").await, 0);
+    assert_eq!(listed("%7B%22since%22:%5B%22busybox%22%5D%7D").await, 0);
+    let unknown = server.get("/images/json?filters=%7B%22before%22:%5B%22nosuch%22%5D%7D").await;
+    assert_eq!(unknown.refused(404), "No such image: nosuch:latest");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn images_are_looked_at_closely() {
+    let server = Server::with_story().await;
+    server.ask(Method::POST, "/images/load", &[], Body::from(vec![0; 9])).await.done(200);
+    expect![[r#"{"Architecture":"amd64","Author":"","Comment":"Imported from -","Config":{"AttachStderr":false,"AttachStdin":false,"AttachStdout":false,"Cmd":["/bin/sh"],"Domainname":"","Entrypoint":null,"Env":null,"Healthcheck":{"Test":["NONE"]},"Hostname":"","Image":"","Labels":null,"OnBuild":null,"OpenStdin":false,"StdinOnce":false,"Tty":false,"User":"","Volumes":null,"WorkingDir":""},"Created":"2026-11-23T02:59:07.874961141Z","DockerVersion":"","GraphDriver":{"Data":null,"Name":"overlay2"},"Id":"sha256:a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6","Metadata":{"LastTagTime":"0001-01-01T00:00:00Z"},"Os":"linux","Parent":"","RepoDigests":[],"RepoTags":["busybox:latest"],"RootFS":{"Layers":["sha256:6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c"],"Type":"layers"},"Size":9,"VirtualSize":9}"#]]
+    .assert_eq(&server.get("/v1.41/images/busybox/json").await.done(200).to_string());
+    expect![[r#"[{"Comment":"","Created":1795402748,"CreatedBy":"CMD","Id":"sha256:a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6","Size":0,"Tags":["busybox:latest"]},{"Comment":"first","Created":1795402747,"CreatedBy":"ADD","Id":"<missing>","Size":7,"Tags":null}]"#]]
+    .assert_eq(&server.get("/images/busybox/history").await.done(200).to_string());
+    let df = server.get("/system/df").await.done(200);
+    assert_eq!((&df["LayersSize"], &df["Images"][0]["Containers"]), (&json!(7), &json!(1)));
+    assert_eq!(df["Images"][0]["SharedSize"], 0);
+    assert_eq!(
+        (&df["Containers"][0]["SizeRw"], &df["Containers"][0]["SizeRootFs"]),
+        (&json!(5), &json!(14))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn images_get_names_and_lose_them() {
+    let server = Server::with_story().await;
+    server.ask(Method::POST, "/images/load", &[], Body::from(vec![0; 9])).await.done(200);
+    let tag = "/v1.41/images/busybox:latest/tag?repo=docker.io%2Feco%2Fbb&tag=1";
+    assert_eq!(server.post(tag, "").await.status, 201);
+    let upper = server.post("/images/busybox/tag?repo=Eco/bb&tag=1", "").await.refused(400);
+    assert_eq!(upper, "invalid reference format: repository name must be lowercase");
+    let no_such = server.post("/images/nosuch/tag?repo=a&tag=1", "").await.refused(404);
+    assert_eq!(no_such, "No such image: nosuch:latest");
+    let one =
+        server.get("/images/json?filters=%7B%22reference%22:%5B%22*/bb%22%5D%7D").await.done(200);
+    assert_eq!(one[0]["RepoTags"], json!(["eco/bb:1"]), "only the names asked for");
+    let gone = server.delete("/v1.41/images/busybox").await.done(200);
+    assert_eq!(gone[0], json!({"Untagged": "busybox:latest"}));
+    let conflict = server.delete("/images/eco/bb:1").await.refused(409);
+    assert!(conflict.starts_with("conflict: unable to delete"), "{conflict}");
+    server.delete("/images/eco/bb:1?force=1").await.done(200);
+    let no_such = server.delete("/v1.41/images/nosuch").await.refused(404);
+    assert_eq!(no_such, "No such image: nosuch:latest");
+    let nothing = "/v1.41/images/prune?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%7D";
+    assert_eq!(
+        server.post(nothing, "").await.done(200),
+        json!({"ImagesDeleted": null, "SpaceReclaimed": 0})
+    );
+    let all = "/v1.41/images/prune?filters=%7B%22dangling%22%3A%7B%22false%22%3Atrue%7D%7D";
+    assert_eq!(server.post(all, "").await.done(200)["SpaceReclaimed"], 7);
+    let import =
+        "/v1.41/images/create?fromSrc=-&repo=a&tag=2&message=m&changes=CMD+x&changes=ENV+a%3Db";
+    let imported = server.post(import, "archive").await.lines();
+    assert_eq!(
+        imported[0]["status"],
+        "archive ImportImage { name: Some(Reference { host: \"docker.io\", path: \"library/a\", tag: Some(\"2\"), digest: None }), comment: \"m\", changes: [\"CMD x\", \"ENV a=b\"] }"
+    );
+    server.post("/images/create?fromSrc=http://x/y", "").await.refused(501);
     server.stop().await;
 }

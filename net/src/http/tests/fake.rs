@@ -17,6 +17,7 @@ use skein_events::id::{ClusterId, IdSource, NodeId, TaskId};
 use skein_events::node::{Availability, Description, NodeState, Role};
 use skein_events::plan;
 use skein_events::record::{Hash, Position};
+use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
@@ -25,10 +26,20 @@ use skein_events::time::{Span, Time};
 use skein_events::unit::{Bytes, NanoCpus};
 
 use crate::backend::{
-    Backend, Caller, Check, Committed, ExecRequest, ExecSession, Failure, Head, ImageSummary,
-    InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment,
+    Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest, ExecSession,
+    Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
+    JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, PruneImages,
     Standing, Upload, Verification, Why, WhyStep,
 };
+
+impl ImageSummary {
+    /// Whether a text means it.
+    fn is(&self, text: &str) -> bool {
+        let name = text.parse::<Reference>().map(|name| name.familiar()).unwrap_or_default();
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        self.names.contains(&name) || self.id["sha256:".len()..].starts_with(hex)
+    }
+}
 
 /// 2026-11-23T14:00:00Z.
 const START: u64 = 1_795_442_400_000_000_000;
@@ -416,9 +427,11 @@ impl Backend for Fake {
             self.world.lock().unwrap().images = vec![ImageSummary {
                 id: format!("sha256:{}", "a6".repeat(32)),
                 names: vec!["busybox:latest".to_owned()],
+                digests: Vec::new(),
                 size,
                 created: Some("2026-11-23T02:59:07.874961141Z".to_owned()),
                 labels: Vec::new(),
+                layers: vec![format!("sha256:{}", "6c".repeat(32))],
             }];
             Ok(vec!["busybox:latest".to_owned()])
         }
@@ -427,6 +440,104 @@ impl Backend for Fake {
 
     fn images(&self) -> BoxFuture<'_, Result<Vec<ImageSummary>, Failure>> {
         futures::future::ready(Ok(self.world.lock().unwrap().images.clone())).boxed()
+    }
+
+    fn image(&self, image: String) -> BoxFuture<'_, Result<Option<ImageDetails>, Failure>> {
+        let images = &self.world.lock().unwrap().images;
+        let found = images.iter().find(|i| i.is(&image)).cloned();
+        let file = serde_json::json!({
+            "created": "2026-11-23T02:59:07.874961141Z", "comment": "Imported from -",
+            "config": { "Cmd": ["/bin/sh"], "Healthcheck": { "Test": ["NONE"] } },
+            "history": [
+                { "created": "2026-11-23T02:59:07Z", "created_by": "ADD", "comment": "first" },
+                { "created": "2026-11-23T02:59:08Z", "created_by": "CMD", "empty_layer": true },
+            ],
+        });
+        let closely = |summary| ImageDetails { summary, file, layer_sizes: vec![7] };
+        futures::future::ready(Ok(found.map(closely))).boxed()
+    }
+
+    fn import_image(
+        &self,
+        _: Caller,
+        mut archive: Upload,
+        import: ImportImage,
+    ) -> BoxFuture<'_, Result<String, Failure>> {
+        async move {
+            let mut text = String::new();
+            archive
+                .read_to_string(&mut text)
+                .await
+                .map_err(|e| Failure::Internal(e.to_string()))?;
+            // Says what it was given.
+            Ok(format!("{text} {import:?}"))
+        }
+        .boxed()
+    }
+
+    fn tag_image(
+        &self,
+        _: Caller,
+        image: String,
+        name: Reference,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        let mut world = self.world.lock().unwrap();
+        let found = world.images.iter_mut().find(|i| i.is(&image));
+        let done = match found {
+            Some(found) => {
+                found.names.push(name.familiar());
+                Ok(())
+            }
+            None => Err(Refusal::NotFound { noun: "image", name: image }.into()),
+        };
+        futures::future::ready(done).boxed()
+    }
+
+    fn remove_image(
+        &self,
+        _: Caller,
+        image: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<Vec<ImageRemoval>, Failure>> {
+        let mut world = self.world.lock().unwrap();
+        let done = match world.images.iter_mut().find(|i| i.is(&image)) {
+            None => Err(Refusal::NotFound { noun: "image", name: image }.into()),
+            Some(found) if !force && found.names.len() == 1 => {
+                Err(Failure::Conflict(format!("conflict: unable to delete {image}")))
+            }
+            Some(found) => {
+                let name = found.names.remove(0);
+                Ok(vec![ImageRemoval::Untagged(name), ImageRemoval::Deleted(found.id.clone())])
+            }
+        };
+        futures::future::ready(done).boxed()
+    }
+
+    fn prune_images(
+        &self,
+        _: Caller,
+        prune: PruneImages,
+    ) -> BoxFuture<'_, Result<ImagesPruned, Failure>> {
+        let removed = match prune.all {
+            true => vec![ImageRemoval::Deleted("sha256:a6".to_owned())],
+            false => Vec::new(),
+        };
+        let reclaimed = removed.len() as u64 * 7;
+        futures::future::ready(Ok(ImagesPruned { removed, reclaimed })).boxed()
+    }
+
+    fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {
+        let world = self.world.lock().unwrap();
+        let images = world.images.clone();
+        let layers = images.iter().flat_map(|i| &i.layers).map(|l| (l.clone(), 7)).collect();
+        let containers = vec![ContainerUsage {
+            task: TaskId::from_random([1; 16]),
+            container: "c".repeat(64),
+            image: images.first().map(|i| i.id.clone()),
+            written: 5,
+            running: true,
+        }];
+        futures::future::ready(Ok(DiskUsage { images, layers, containers })).boxed()
     }
 
     /// `cat` gives back its input; anything else says its arguments on both outputs and ends with 7.

@@ -1,0 +1,200 @@
+//! Images as the API asks for them: carried to the machine, and what changed them written down.
+//! Apart from `backend`, because a machine has images whether it is in a swarm or not; the log has them only in one.
+
+use std::sync::Arc;
+
+use skein_events::command::{Command, ImageNote};
+use skein_events::node::ImageChange;
+use skein_events::reference::Reference;
+use skein_events::refusal::Refusal;
+use skein_net::backend::{
+    Caller, ContainerUsage, DiskUsage, Failure, ImageDetails, ImageRemoval, ImageSummary,
+    ImagesPruned, ImportImage, PruneImages, Upload,
+};
+use skein_runtime::api::{Runtime, container_id};
+use skein_runtime::image::{Details, Image, Import, Prune, Pruned, Removed, Usage};
+
+use crate::backend::machine;
+use crate::clock::Clock;
+use crate::member::Membership;
+
+/// Notes of one command, as `decide` takes them.
+const NOTES_MAX: usize = 1_000;
+
+/// The images of this machine.
+pub(crate) struct Images {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) membership: Membership,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+fn note(change: ImageChange, name: impl Into<String>, digest: impl ToString) -> ImageNote {
+    ImageNote { change, name: name.into(), digest: digest.to_string() }
+}
+
+fn not_found(name: String) -> Failure {
+    Refusal::NotFound { noun: "image", name }.into()
+}
+
+/// What went, with the image every name pointed to.
+fn notes_of(removed: &[Removed], id: &str) -> Vec<ImageNote> {
+    removed
+        .iter()
+        .filter_map(|step| match step {
+            Removed::Untagged(name) => Some(note(ImageChange::Removed, name.clone(), id)),
+            Removed::Deleted(digest) if digest.to_string() == id => {
+                Some(note(ImageChange::Removed, "", digest))
+            }
+            // A layer is no image.
+            Removed::Deleted(_) => None,
+        })
+        .collect()
+}
+
+impl Images {
+    /// Writes down what changed, if there is a log. It has happened: a log that cannot take it stops nothing.
+    pub(crate) async fn write_down(&self, caller: Caller, notes: Vec<ImageNote>) {
+        let Some(running) = self.membership.load_full() else { return };
+        for notes in notes.chunks(NOTES_MAX) {
+            let command = Command::NoteImages { node: running.face.node, notes: notes.to_vec() };
+            // The request's id belongs to the change of the images, which may need several of these.
+            let caller = Caller { request: None, ..caller.clone() };
+            if let Err(error) = running.face.submit(caller, None, command).await {
+                tracing::warn!(%error, "a change of images is not in the log");
+            }
+        }
+    }
+
+    pub(crate) async fn load(
+        &self,
+        caller: Caller,
+        archive: Upload,
+    ) -> Result<Vec<String>, Failure> {
+        let loaded = self.runtime.load(Box::pin(archive)).await.map_err(machine)?;
+        let notes = loaded
+            .iter()
+            .map(|l| note(ImageChange::Loaded, l.name.clone().unwrap_or_default(), l.id))
+            .collect();
+        self.write_down(caller, notes).await;
+        Ok(loaded.into_iter().map(|l| l.name.unwrap_or_else(|| l.id.to_string())).collect())
+    }
+
+    pub(crate) async fn import(
+        &self,
+        caller: Caller,
+        archive: Upload,
+        import: ImportImage,
+    ) -> Result<String, Failure> {
+        let ImportImage { name, comment, changes } = import;
+        let named = name.as_ref().map(Reference::familiar).unwrap_or_default();
+        let import = Import { name, comment, changes, now: self.clock.wall() };
+        let id = self.runtime.import(Box::pin(archive), import).await.map_err(machine)?;
+        self.write_down(caller, vec![note(ImageChange::Imported, named, id)]).await;
+        Ok(id.to_string())
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<ImageSummary>, Failure> {
+        let images = self.runtime.images().await.map_err(machine)?;
+        Ok(images.into_iter().map(summary).collect())
+    }
+
+    pub(crate) async fn look(&self, image: String) -> Result<Option<ImageDetails>, Failure> {
+        let found = self.runtime.image_details(image).await.map_err(machine)?;
+        let closely = |Details { image, file, layer_sizes }| ImageDetails {
+            summary: summary(image),
+            file,
+            layer_sizes,
+        };
+        Ok(found.map(closely))
+    }
+
+    pub(crate) async fn tag(
+        &self,
+        caller: Caller,
+        image: String,
+        name: Reference,
+    ) -> Result<(), Failure> {
+        let named = name.familiar();
+        let tagged = self.runtime.tag_image(image.clone(), name).await.map_err(machine)?;
+        let id = tagged.ok_or_else(|| not_found(image))?;
+        self.write_down(caller, vec![note(ImageChange::Tagged, named, id)]).await;
+        Ok(())
+    }
+
+    pub(crate) async fn remove(
+        &self,
+        caller: Caller,
+        image: String,
+        force: bool,
+    ) -> Result<Vec<ImageRemoval>, Failure> {
+        let found = self.runtime.image_details(image.clone()).await.map_err(machine)?;
+        let id = found.ok_or_else(|| not_found(image.clone()))?.image.id.to_string();
+        let removed = self.runtime.remove_image(image, force).await.map_err(machine)?;
+        self.write_down(caller, notes_of(&removed, &id)).await;
+        Ok(steps(removed))
+    }
+
+    pub(crate) async fn prune(
+        &self,
+        caller: Caller,
+        prune: PruneImages,
+    ) -> Result<ImagesPruned, Failure> {
+        let PruneImages { all, before, labels, without } = prune;
+        let prune = Prune { all, before, labels, without };
+        let images = self.runtime.images().await.map_err(machine)?;
+        let Pruned { removed, reclaimed } =
+            self.runtime.prune_images(prune).await.map_err(machine)?;
+        let notes = images
+            .iter()
+            .filter(|image| removed.contains(&Removed::Deleted(image.id)))
+            .map(|image| {
+                let names: Vec<&str> =
+                    image.names.iter().chain(&image.digests).map(String::as_str).collect();
+                note(ImageChange::Removed, names.first().copied().unwrap_or(""), image.id)
+            })
+            .collect();
+        self.write_down(caller, notes).await;
+        Ok(ImagesPruned { removed: steps(removed), reclaimed })
+    }
+
+    pub(crate) async fn usage(&self) -> Result<DiskUsage, Failure> {
+        let images = self.list().await?;
+        let Usage { layers, partial: _, containers } =
+            self.runtime.usage().await.map_err(machine)?;
+        let used = |c: skein_runtime::image::ContainerUsage| ContainerUsage {
+            task: c.task,
+            container: container_id(c.task),
+            image: c.image.map(|id| id.to_string()),
+            written: c.written,
+            running: c.running,
+        };
+        Ok(DiskUsage {
+            images,
+            layers: layers.into_iter().map(|(layer, n)| (layer.to_string(), n)).collect(),
+            containers: containers.into_iter().map(used).collect(),
+        })
+    }
+}
+
+fn steps(removed: Vec<Removed>) -> Vec<ImageRemoval> {
+    let step = |step| match step {
+        Removed::Untagged(name) => ImageRemoval::Untagged(name),
+        Removed::Deleted(digest) => ImageRemoval::Deleted(digest.to_string()),
+    };
+    removed.into_iter().map(step).collect()
+}
+
+fn summary(image: Image) -> ImageSummary {
+    let Image { id, names, digests, size, created, config, layers } = image;
+    let nanos = i128::from(created.0);
+    let created = jiff::Timestamp::from_nanosecond(nanos).ok().map(|t| t.to_string());
+    ImageSummary {
+        id: id.to_string(),
+        names,
+        digests,
+        size,
+        created,
+        labels: config.labels.into_iter().collect(),
+        layers: layers.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,84 @@
+//! `system df`: what images and containers take on this machine's disk. Volumes are counted once there are any.
+//! Apart from the images, because it speaks of several nouns at once.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use serde_json::{Value, json};
+
+use crate::backend::{ContainerUsage, DiskUsage, ImageSummary};
+use crate::http::error::ApiError;
+use crate::http::moment::Present;
+use crate::http::{App, json as answer};
+
+use super::{container, image, signed};
+
+pub(crate) fn routes() -> Router<App> {
+    Router::new().route("/system/df", get(usage))
+}
+
+async fn usage(State(app): State<App>, _: Present) -> Result<Response, ApiError> {
+    let usage = app.backend.disk_usage().await?;
+    // Without a swarm there are no tasks, and so no names for containers.
+    let state = app.backend.state().ok();
+    let now = app.backend.wall();
+    let containers: Vec<Value> = usage
+        .containers
+        .iter()
+        .map(|used| {
+            let task = state.as_ref().and_then(|s| Some((s, s.tasks.get(&used.task)?)));
+            let known = task
+                .map(|(s, task)| json!(container::summary_model(s, task, &used.container, now)));
+            sized(known, used, &usage.images)
+        })
+        .collect();
+    let total: u64 = usage.layers.values().sum();
+    let body = json!({
+        "LayersSize": signed(total),
+        "Images": images(&usage),
+        "Containers": containers,
+        "Volumes": [],
+        "BuildCache": [],
+        "BuilderSize": 0,
+    });
+    Ok(answer(StatusCode::OK, &body))
+}
+
+/// Each image with the bytes it has in common with others, and its containers.
+fn images(usage: &DiskUsage) -> Vec<Value> {
+    let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+    for layer in usage.images.iter().flat_map(|image| &image.layers) {
+        *users.entry(layer).or_default() += 1;
+    }
+    let of_image = |image: &ImageSummary| {
+        let common = |layer: &&String| users.get(layer.as_str()).is_some_and(|n| *n > 1);
+        let bytes = |layer: &String| usage.layers.get(layer).copied().unwrap_or(0);
+        let shared = image.layers.iter().filter(common).map(bytes).sum();
+        let made_of_it = |c: &&ContainerUsage| c.image.as_deref() == Some(&image.id);
+        let containers = usage.containers.iter().filter(made_of_it).count();
+        image::summary(image, Some(shared), Some(containers))
+    };
+    usage.images.iter().map(of_image).collect()
+}
+
+/// A container as lists have it, with its bytes.
+fn sized(known: Option<Value>, used: &ContainerUsage, images: &[ImageSummary]) -> Value {
+    let ContainerUsage { task, container, image, written, running } = used;
+    let mut out = known.unwrap_or_else(|| {
+        let state = if *running { "running" } else { "exited" };
+        json!({
+            "Id": container, "Names": [format!("/{task}")], "Image": image, "State": state,
+            "Status": state, "Labels": {}, "Ports": [],
+        })
+    });
+    let of_it = images.iter().find(|i| Some(&i.id) == image.as_ref());
+    out["ImageID"] = json!(image);
+    out["SizeRw"] = json!(signed(*written));
+    out["SizeRootFs"] = json!(signed(written + of_it.map_or(0, |i| i.size)));
+    out["Mounts"] = json!([]);
+    out
+}
