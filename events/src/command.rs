@@ -9,9 +9,10 @@ use crate::network::NetworkSpec;
 use crate::node::{Availability, Description, ImageChange, NodeState, Role};
 use crate::record::{Hash, Position};
 use crate::service::ServiceSpec;
+use crate::service::update::UpdateState;
 use crate::task::explain::Explanation;
 use crate::task::{TaskState, TaskStatus};
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::unit::Subnet;
 
 /// A network as a user asks for it; what is left out is handed out.
@@ -23,6 +24,8 @@ pub struct NewNetwork {
     pub subnet: Option<Subnet>,
     /// A gateway of the user's choice.
     pub gateway: Option<Ipv4Addr>,
+    /// The part of its addresses that tasks are to get.
+    pub ip_range: Option<Subnet>,
 }
 
 /// A machine that is to be a member.
@@ -51,6 +54,8 @@ pub struct NewTask {
     pub replaces: Option<TaskId>,
     /// How long after now it may start at the earliest.
     pub delay: Span,
+    /// It starts before the one it replaces ends.
+    pub beside: bool,
 }
 
 /// Where a planner wants a task to run.
@@ -164,6 +169,46 @@ pub enum Command {
         replicas: u64,
         /// Only if its spec was last changed by this record.
         if_changed: Option<Position>,
+    },
+    /// Ask for something else of a service.
+    UpdateService {
+        /// The service.
+        id: ServiceId,
+        /// What is asked for.
+        spec: Box<ServiceSpec>,
+        /// Environment, `KEY=value`.
+        env: Vec<String>,
+        /// Only if its spec was last changed by this record.
+        if_changed: Option<Position>,
+    },
+    /// Ask for what was asked for before.
+    RollbackService {
+        /// The service.
+        id: ServiceId,
+        /// Only if its spec was last changed by this record.
+        if_changed: Option<Position>,
+        /// A planner asks, because this task of the update failed.
+        failed: Option<TaskId>,
+    },
+    /// The update of a service comes to an end or is held up.
+    SetUpdateState {
+        /// The service.
+        id: ServiceId,
+        /// The record that began the update.
+        began: Position,
+        /// How far it is.
+        state: UpdateState,
+        /// Docker's words for it.
+        message: String,
+    },
+    /// The update of a service waits.
+    DelayUpdate {
+        /// The service.
+        id: ServiceId,
+        /// The record that began the update.
+        began: Position,
+        /// Until then; for its tasks only when absent.
+        until: Option<Time>,
     },
     /// Remove a service.
     RemoveService(ServiceId),

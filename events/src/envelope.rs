@@ -36,6 +36,8 @@ pub enum Planner {
     Reaper,
     /// Writes digests of the state into the log.
     Checkpoint,
+    /// Tasks follow what is asked for.
+    Update,
 }
 
 impl fmt::Display for Planner {
@@ -47,6 +49,7 @@ impl fmt::Display for Planner {
             Self::Withdraw => "withdraw",
             Self::Reaper => "reaper",
             Self::Checkpoint => "checkpoint",
+            Self::Update => "update",
         })
     }
 }

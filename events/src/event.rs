@@ -11,7 +11,10 @@ use crate::node::event::{
     NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
 };
 use crate::record::Malformed;
-use crate::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
+use crate::service::event::{
+    ServiceCreated, ServiceRemoved, ServiceScaled, ServiceUpdateChanged, ServiceUpdateDelayed,
+    ServiceUpdated,
+};
 use crate::task::event::{
     TaskAssigned, TaskCreated, TaskDesiredChanged, TaskExecStarted, TaskGone, TaskObstructed,
     TaskRemoved, TaskStatusChanged, TaskWithdrawn,
@@ -116,17 +119,20 @@ events! {
         21 1 "node.image-changed" NodeImageChanged,
     }
     Network NetworkEvent {
-        32 1 "network.created" NetworkCreated,
+        32 2 "network.created" NetworkCreated,
         33 1 "network.removed" NetworkRemoved,
     }
     Service ServiceEvent {
         48 2 "service.created" ServiceCreated,
         49 1 "service.scaled" ServiceScaled,
         50 1 "service.removed" ServiceRemoved,
+        51 1 "service.updated" ServiceUpdated,
+        52 1 "service.update-changed" ServiceUpdateChanged,
+        53 1 "service.update-delayed" ServiceUpdateDelayed,
     }
     Task TaskEvent {
         64 1 "task.created" TaskCreated,
-        65 1 "task.assigned" TaskAssigned,
+        65 2 "task.assigned" TaskAssigned,
         66 1 "task.obstructed" TaskObstructed,
         67 1 "task.status-changed" TaskStatusChanged,
         68 1 "task.desired-changed" TaskDesiredChanged,
@@ -157,6 +163,9 @@ impl Event {
             Self::ServiceCreated(e) => ObjectId::Service(e.id),
             Self::ServiceScaled(e) => ObjectId::Service(e.id),
             Self::ServiceRemoved(e) => ObjectId::Service(e.id),
+            Self::ServiceUpdated(e) => ObjectId::Service(e.id),
+            Self::ServiceUpdateChanged(e) => ObjectId::Service(e.id),
+            Self::ServiceUpdateDelayed(e) => ObjectId::Service(e.id),
             Self::TaskCreated(e) => ObjectId::Task(e.id),
             Self::TaskAssigned(e) => ObjectId::Task(e.id),
             Self::TaskObstructed(e) => ObjectId::Task(e.id),

@@ -4,6 +4,8 @@ use skein_events::event::Event;
 use skein_events::id::{NodeId, ObjectId, TaskId};
 use skein_events::node::{Availability, ImageChange, NodeState, Role};
 use skein_events::service::Mode;
+use skein_events::service::event::ServiceUpdateDelayed;
+use skein_events::service::update::{UpdateState, Way};
 use skein_events::task::event::{TaskDesiredChanged, TaskStatusChanged};
 use skein_events::task::{TaskState, TaskStatus};
 use skein_events::time::Time;
@@ -79,6 +81,30 @@ pub(crate) fn sentence(names: &Catalog, event: &Event) -> String {
             format!("{} was created with {tasks} of {}", service(e.id), e.spec.task.container.image)
         }
         Event::ServiceScaled(e) => format!("{} was scaled to {}", service(e.id), e.replicas),
+        Event::ServiceUpdated(e) => match e.way {
+            Way::Forward => {
+                format!("{} was updated to {}", service(e.id), e.spec.task.container.image)
+            }
+            Way::Back => format!("{} was asked back to what it was before", service(e.id)),
+            Way::Fallback => {
+                format!("{} went back to what it was, for want of success", service(e.id))
+            }
+        },
+        Event::ServiceUpdateChanged(e) => {
+            let what = match e.state {
+                UpdateState::Updating => "began",
+                UpdateState::Paused => "was paused",
+                UpdateState::Completed => "is complete",
+                UpdateState::RollbackStarted => "goes back",
+                UpdateState::RollbackPaused => "was paused on its way back",
+                UpdateState::RollbackCompleted => "is back where it was",
+            };
+            format!("the update of {} {what}: {}", service(e.id), e.message)
+        }
+        Event::ServiceUpdateDelayed(e) => match e.until {
+            Some(_) => format!("the update of {} waits", service(e.id)),
+            None => format!("the update of {} waits for its tasks", service(e.id)),
+        },
         Event::ServiceRemoved(e) => format!("{} was removed", service(e.id)),
         Event::TaskCreated(e) => match e.replaces {
             None => format!("{} was created", task(e.id)),
@@ -207,6 +233,14 @@ pub(crate) fn details(names: &Catalog, event: &Event, at: Time) -> Vec<String> {
                 e.not_waited_for.iter().map(|id| format!("node {} was not waited for", node(*id))),
             );
         }
+        Event::ServiceUpdateChanged(e) if e.state.is_active() => {
+            let slots = if e.slots == 1 { "task is" } else { "tasks are" };
+            out.push(format!("{} {slots} to be replaced", e.slots));
+        }
+        Event::ServiceUpdateDelayed(ServiceUpdateDelayed { until: Some(until), .. }) => {
+            out.push(format!("for {}", until.since(at)));
+        }
+        Event::ServiceUpdateChanged(_) | Event::ServiceUpdateDelayed(_) => {}
         Event::ClusterCreated(_)
         | Event::Checkpointed(_)
         | Event::LevelRaised(_)
@@ -218,6 +252,7 @@ pub(crate) fn details(names: &Catalog, event: &Event, at: Time) -> Vec<String> {
         | Event::ServiceCreated(_)
         | Event::ServiceScaled(_)
         | Event::ServiceRemoved(_)
+        | Event::ServiceUpdated(_)
         | Event::TaskObstructed(_)
         | Event::TaskDesiredChanged(_)
         | Event::TaskGone(_)

@@ -109,7 +109,7 @@ fn a_command_that_breaks_the_core_is_refused_and_the_flight_goes_on_without_it()
         state.versions.clear();
         let before = state.clone();
         let (writer, published, agrees) = writer(state).await;
-        let task = NewTask { slot: 1, replaces: None, delay: Span(0) };
+        let task = NewTask { slot: 1, replaces: None, delay: Span(0), beside: false };
         // It does not lead yet: all three wait for each other and make one flight.
         let one = submit(&writer, network("one"));
         let broken = submit(&writer, Command::CreateTasks { service: id, tasks: vec![task] });

@@ -101,7 +101,7 @@ fn network(name: &str) -> Command {
         labels: vec![],
         options: vec![],
     };
-    Command::CreateNetwork(NewNetwork { spec, subnet: None, gateway: None })
+    Command::CreateNetwork(NewNetwork { spec, subnet: None, gateway: None, ip_range: None })
 }
 
 /// A service on no network.

@@ -8,8 +8,9 @@ mod node;
 mod service;
 mod spec;
 mod task;
+mod update;
 
-pub(crate) use task::{must_leave, on_lost_node};
+pub(crate) use task::{may_run, must_leave, on_lost_node};
 
 use imbl::OrdMap;
 
@@ -81,6 +82,16 @@ pub fn decide(
         Command::ScaleService { id, replicas, if_changed } => {
             service::scale(state, *id, *replicas, *if_changed)
         }
+        Command::UpdateService { id, spec, env, if_changed } => {
+            update::update(state, *id, spec, env, *if_changed)
+        }
+        Command::RollbackService { id, if_changed, failed } => {
+            update::roll_back(state, *id, *if_changed, *failed)
+        }
+        Command::SetUpdateState { id, began, state: to, message } => {
+            update::set_state(state, *id, *began, *to, message)
+        }
+        Command::DelayUpdate { id, began, until } => update::delay(state, *id, *began, *until),
         Command::RemoveService(id) => service::remove(state, *id),
         Command::StartExec { task, program } => task::start_exec(state, *task, program),
         Command::Report { node, sightings } => task::report(state, *node, sightings),

@@ -42,10 +42,25 @@ pub(super) fn create(
     let gateway = gateway.ok_or_else(|| {
         Refusal::Subnet(format!("the gateway is not an address for hosts in subnet {subnet}"))
     })?;
+    if let Some(range) = new.ip_range {
+        inside(subnet, range)?;
+    }
+    let ip_range = new.ip_range;
     let vni = allocate::vni::free(state)
         .ok_or_else(|| Refusal::Subnet("no VXLAN identifier is left".to_owned()))?;
     let id = NetworkId::from_random(context.ids.bytes16());
-    Ok(vec![NetworkCreated { id, spec: new.spec.clone(), subnet, gateway, vni }.into()])
+    Ok(vec![NetworkCreated { id, spec: new.spec.clone(), subnet, gateway, ip_range, vni }.into()])
+}
+
+/// A part of the network's addresses, with at least one for a task.
+fn inside(subnet: Subnet, range: Subnet) -> Result<(), Refusal> {
+    if range.prefix() < subnet.prefix() || !subnet.contains(range.base()) {
+        return Err(Refusal::Subnet(format!("ip-range {range} is not inside subnet {subnet}")));
+    }
+    if range.prefix() > 30 {
+        return Err(Refusal::Subnet(format!("ip-range {range} must have a prefix of at most 30")));
+    }
+    Ok(())
 }
 
 /// Whether every option is one the overlay carries out: none is taken and then ignored.

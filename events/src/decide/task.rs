@@ -5,17 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::codec::NewEvent;
 use crate::command::{NewTask, Placement, Sighting};
 use crate::id::{NodeId, ServiceId, TaskId};
-use crate::node::{Availability, NodeState};
+use crate::node::{Availability, Node, NodeState};
 use crate::plan::allocate;
-use crate::plan::schedule::filter;
+use crate::plan::schedule::filter::{self, Has};
+use crate::plan::schedule::{constraint, only};
+use crate::plan::update;
 use crate::plan::withdraw;
 use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::service::update::UpdateOrder;
 use crate::state::State;
 use crate::state::index::Load;
 use crate::task::event::{
     TaskAssigned, TaskCreated, TaskDesiredChanged, TaskExecStarted, TaskGone, TaskObstructed,
     TaskRemoved, TaskStatusChanged, TaskWithdrawn,
 };
+use crate::task::spec::TaskSpec;
 use crate::task::{Task, TaskLeg, TaskState, TaskStatus};
 use crate::unit::Mac;
 
@@ -38,12 +43,12 @@ pub(super) fn create(
     let mut filled = BTreeSet::new();
     let mut events = Vec::with_capacity(tasks.len());
     for new in tasks {
-        if !is_free(state, id, new) || !filled.insert(new.slot) {
+        if !is_free(state, service, new) || !filled.insert(new.slot) {
             continue; // a slot is never filled twice
         }
         // In the place of one that has yet to stop, it gets ready and waits for that.
         let follows = new.replaces.and_then(|old| state.tasks.get(&old));
-        let follows = follows.is_some_and(|old| !old.has_ended() && !on_lost_node(state, old));
+        let follows = !new.beside && follows.is_some_and(|old| may_run(state, old));
         let delayed = new.delay.0 > 0;
         events.push(
             TaskCreated {
@@ -61,18 +66,37 @@ pub(super) fn create(
     some(events, "the slots are filled")
 }
 
-/// Whether a slot may get this task: its newest one was told to end, and the new one knows which that is.
-fn is_free(state: &State, service: ServiceId, new: &NewTask) -> bool {
-    match (state.newest_of_slot(service, new.slot), new.replaces) {
-        (None, None) => true,
-        (Some(newest), None) => newest.desired == TaskState::Remove,
-        (Some(newest), Some(old)) => {
-            newest.id == old
-                && (TaskState::Shutdown..TaskState::Remove).contains(&newest.desired)
-                && (newest.has_ended() || must_leave(state, newest))
+/// Whether a slot may get this task: its newest one was told to end, and the new one knows which that is. While an
+/// update starts tasks first, the slot's old one may be running yet.
+fn is_free(state: &State, service: &Service, new: &NewTask) -> bool {
+    let Some(newest) = state.newest_of_slot(service.id, new.slot) else {
+        return new.replaces.is_none();
+    };
+    let of_slot = || state.tasks_of_slot(service.id, new.slot);
+    let mut wanted = of_slot().filter(|t| t.desired <= TaskState::Running);
+    let (runs, another) = (wanted.next(), wanted.next());
+    let Some(id) = new.replaces else {
+        return newest.desired == TaskState::Remove && runs.is_none();
+    };
+    let Some(old) = of_slot().find(|t| t.id == id) else { return false };
+    let dirty = |task| update::is_dirty(state, service, task);
+    let left = (TaskState::Shutdown..TaskState::Remove).contains(&old.desired)
+        && (old.has_ended() || must_leave(state, old) || dirty(old));
+    match (runs, another) {
+        (None, _) => old.id == newest.id && left,
+        (Some(runs), None) => {
+            let starts_first = service.config().order == UpdateOrder::StartFirst && dirty(runs);
+            let beside = new.beside && runs.id == old.id;
+            let again = old.id == newest.id && left && !dirty(old);
+            starts_first && (beside || again)
         }
-        (None, Some(_)) => false,
+        (Some(_), Some(_)) => false,
     }
+}
+
+/// Whether something of a task may run: it has a node, that is not lost, and did not end.
+pub(crate) fn may_run(state: &State, task: &Task) -> bool {
+    task.node.is_some() && !task.has_ended() && !on_lost_node(state, task)
 }
 
 /// Whether a task is on a node that is down.
@@ -80,10 +104,21 @@ pub(crate) fn on_lost_node(state: &State, task: &Task) -> bool {
     task.node.is_some_and(|id| state.nodes.get(&id).is_none_or(|n| n.state == NodeState::Down))
 }
 
-/// Whether a task may not stay where it is: its node is down, or was drained.
+/// Whether a task may not stay where it is: its node is down, was drained, or is not any more what the task asks for.
+/// While an update is under way, what the service asks for now is the update's to follow.
 pub(crate) fn must_leave(state: &State, task: &Task) -> bool {
-    let drained = |id| state.nodes.get(&id).is_some_and(|n| n.availability == Availability::Drain);
-    on_lost_node(state, task) || task.node.is_some_and(drained)
+    let Some(node) = task.node.and_then(|id| state.nodes.get(&id)) else {
+        return on_lost_node(state, task);
+    };
+    if node.state == NodeState::Down || node.availability == Availability::Drain {
+        return true;
+    }
+    let asks = |spec: &TaskSpec| constraint::unmet(&spec.placement.constraints, node).is_some();
+    let settled = |s: &&std::sync::Arc<Service>| {
+        s.version != task.version && s.update.as_ref().is_none_or(|u| u.state.is_complete())
+    };
+    asks(&state.version_of(task).task)
+        || state.services.get(&task.service).filter(settled).is_some_and(|s| asks(&s.spec.task))
 }
 
 pub(super) fn set_desired(
@@ -122,16 +157,16 @@ pub(super) fn schedule(
             continue; // a task is put on one node
         }
         let spec = &state.version_of(task).task;
-        let load = given.load(state, placement.node);
-        if node.state != NodeState::Ready
-            || node.availability != Availability::Active
-            || filter::too_little(node, load, spec.reservations).is_some()
-        {
+        let mut has = given.has(state, task.service, node);
+        let need = filter::Need { spec, only: only(state, task) };
+        if filter::ruled_out(node, has, need).is_some() {
             continue; // planned again from the state that made it stale
         }
         match given.legs(state, task, context) {
             Ok(legs) => {
-                filter::carry(given.loads.entry(placement.node).or_insert(load), spec.reservations);
+                has.carry(spec.reservations);
+                given.loads.insert(placement.node, has.load);
+                given.of_service.insert((task.service, placement.node), has.of_service);
                 events.push(
                     TaskAssigned {
                         id: task.id,
@@ -168,13 +203,18 @@ fn obstruct(task: &Task, obstacle: String, events: &mut Vec<NewEvent>) {
 #[derive(Default)]
 struct Given {
     loads: BTreeMap<NodeId, Load>,
+    of_service: BTreeMap<(ServiceId, NodeId), u32>,
     addresses: BTreeMap<crate::id::NetworkId, (u64, BTreeSet<std::net::Ipv4Addr>)>,
 }
 
 impl Given {
-    fn load(&self, state: &State, node: NodeId) -> Load {
-        let before = || state.index.loads.get(&node).copied().unwrap_or_default();
-        self.loads.get(&node).copied().unwrap_or_else(before)
+    fn has(&self, state: &State, service: ServiceId, node: &Node) -> Has {
+        let before = Has::of(state, service, node);
+        let of_service = self.of_service.get(&(service, node.id)).copied();
+        Has {
+            load: self.loads.get(&node.id).copied().unwrap_or(before.load),
+            of_service: of_service.unwrap_or(before.of_service),
+        }
     }
 
     fn legs(

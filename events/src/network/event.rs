@@ -18,6 +18,8 @@ crate::event::payloads! {
         subnet: Subnet,
         /// Address of its bridge on every node.
         gateway: Ipv4Addr,
+        /// The part of its addresses that tasks get; all of them when absent.
+        ip_range: Option<Subnet>,
         /// Its VXLAN identifier.
         vni: Vni,
     }

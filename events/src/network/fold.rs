@@ -26,6 +26,7 @@ pub(crate) fn apply(
                 spec: event.spec.clone(),
                 subnet: event.subnet,
                 gateway: event.gateway,
+                ip_range: event.ip_range,
                 vni: event.vni,
                 next_host: 2,
                 created: state.at,

@@ -2,6 +2,7 @@
 
 pub mod event;
 pub(crate) mod fold;
+pub(crate) mod v1;
 
 use std::net::Ipv4Addr;
 
@@ -68,6 +69,8 @@ pub struct Network {
     pub subnet: Subnet,
     /// Address of its bridge on every node.
     pub gateway: Ipv4Addr,
+    /// The part of its addresses that tasks get; all of them when absent.
+    pub ip_range: Option<Subnet>,
     /// Its VXLAN identifier.
     pub vni: Vni,
     /// Where the search for a free address begins: addresses go round before one comes again.

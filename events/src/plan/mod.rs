@@ -9,6 +9,7 @@ pub mod reap;
 pub mod replicated;
 pub mod restart;
 pub mod schedule;
+pub mod update;
 pub mod withdraw;
 
 use crate::command::Command;
@@ -88,6 +89,7 @@ pub fn plan_part(part: Part, state: &State, touched: &Touched, now: Time) -> Pla
                 state.tasks.get(&id).inspect(|t| touched.add(ObjectId::Service(t.service)));
             }
             Due::Node(id) => touched.add(ObjectId::Node(id)),
+            Due::Service(id) => touched.add(ObjectId::Service(id)),
         }
     }
     match part {

@@ -14,7 +14,7 @@ use crate::state::touched::Touched;
 use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
 
-use super::{Plan, Proposal, TASKS_PER_PLAN, restart};
+use super::{Plan, Proposal, TASKS_PER_PLAN, restart, update};
 
 /// What a slot needs.
 enum Need {
@@ -43,10 +43,13 @@ pub(super) fn plan(state: &State, touched: &Touched, now: Time, plan: &mut Plan)
         }
         match state.services.get(&id) {
             Some(service) => {
+                // What is asked for anew changes what every slot needs.
+                let slots = if service.updating().is_some() { Slots::All } else { slots };
                 let mut draft = Draft::default();
                 draft.look_at(state, service, slots, now);
                 draft.count(state, service, room);
                 draft.propose(service, plan, &mut room);
+                update::plan(state, service, now, plan, &mut room);
             }
             None => end_all(state, id, plan, &mut room),
         }
@@ -110,6 +113,8 @@ struct Draft<'a> {
     endings: BTreeMap<u64, (&'a Task, Position)>,
     /// Too many: to be forgotten. The newest of a slot comes last, so that a cut leaves the slot in use.
     removals: Vec<&'a Task>,
+    /// Not needed any more beside another of their slot.
+    surplus: Vec<(&'a Task, Position)>,
     /// Their restart delay is over.
     starts: Vec<&'a Task>,
     /// In the place of an ended one.
@@ -131,7 +136,13 @@ impl<'a> Draft<'a> {
             }
         };
         for slot in slots {
-            let Some(task) = state.newest_of_slot(service.id, slot) else { continue };
+            let surplus = update::surplus(state, service, slot);
+            let kept = |t: &&std::sync::Arc<Task>| !surplus.iter().any(|s| s.id == t.id);
+            let wanted = |t: &&std::sync::Arc<Task>| t.desired <= TaskState::Running;
+            let of_slot = state.tasks_of_slot(service.id, slot).filter(kept);
+            let head = of_slot.max_by_key(|t| (wanted(t), t.born));
+            self.surplus.extend(surplus.iter().map(|t| (*t, update::instead_of(state, t))));
+            let Some(task) = head else { continue };
             match need(state, task) {
                 Need::Nothing => {
                     let waits = task.is_live() && task.desired == TaskState::Ready;
@@ -140,7 +151,7 @@ impl<'a> Draft<'a> {
                     }
                 }
                 Need::Replacement(delay) => {
-                    let new = NewTask { slot, replaces: Some(task.id), delay };
+                    let new = NewTask { slot, replaces: Some(task.id), delay, beside: false };
                     let cause = what_ended(state, task);
                     self.replacements.insert(slot, (new, cause));
                     self.endings.insert(slot, (task, cause));
@@ -163,13 +174,14 @@ impl<'a> Draft<'a> {
                 self.endings.remove(&slot);
                 self.replacements.remove(&slot);
                 self.starts.retain(|t| t.slot != slot);
+                self.surplus.retain(|(t, _)| t.slot != slot);
                 self.removals.extend(kept_in_slot(state, service.id, slot));
             }
         }
         let missing = wanted.saturating_sub(used);
         let take = room.min(usize::try_from(missing).unwrap_or(usize::MAX));
         if take > 0 {
-            let new = |slot| NewTask { slot, replaces: None, delay: Span(0) };
+            let new = |slot| NewTask { slot, replaces: None, delay: Span(0), beside: false };
             self.fresh = state.free_slots(service.id).take(take).map(new).collect();
         }
         self.left_out = missing - take as u64;
@@ -187,6 +199,11 @@ impl<'a> Draft<'a> {
         let mut add = |cause, command| proposals.push((cause, command));
         let desired = |task: &Task, to| Command::SetDesired { tasks: vec![(task.id, to)] };
         for (task, cause) in self.endings.into_values() {
+            if fits() {
+                add(cause, desired(task, TaskState::Shutdown));
+            }
+        }
+        for (task, cause) in self.surplus {
             if fits() {
                 add(cause, desired(task, TaskState::Shutdown));
             }
@@ -265,16 +282,7 @@ fn too_many(state: &State, service: ServiceId, wanted: u64) -> Vec<u64> {
         ended: bool,
         node: Option<NodeId>,
     }
-    let mut newest: Vec<&Task> = Vec::new();
-    for task in state.tasks_of(service) {
-        // Tasks come by slot, so those of one slot stand together.
-        match newest.last_mut().filter(|t| t.slot == task.slot) {
-            Some(of_slot) if task.born > of_slot.born => *of_slot = task,
-            Some(_) => {}
-            None => newest.push(task),
-        }
-    }
-    let used = newest.into_iter().filter(|task| task.desired < TaskState::Remove);
+    let used = state.heads_of(service).into_iter().filter(|t| t.desired < TaskState::Remove);
     let mut order: Vec<Rank> = used
         .map(|task| Rank {
             idle: !state.is_named(task),

@@ -1,6 +1,6 @@
 //! Whether and when a task that ended is replaced.
 
-use crate::decide::on_lost_node;
+use crate::decide::may_run;
 use crate::id::ServiceId;
 use crate::state::State;
 use crate::state::index::starts_by;
@@ -29,7 +29,7 @@ pub(super) fn delay(state: &State, task: &Task, leaves: bool) -> Option<Span> {
 /// long enough.
 pub(super) fn may_start(state: &State, task: &Task, now: Time) -> bool {
     let follows = task.replaces.and_then(|old| state.tasks.get(&old));
-    let free = follows.is_none_or(|old| old.has_ended() || on_lost_node(state, old));
+    let free = follows.is_none_or(|old| !may_run(state, old));
     task.start_at.map_or(free, |at| at <= now) || starts_by(task) <= now
 }
 

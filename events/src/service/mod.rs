@@ -11,7 +11,7 @@ use crate::record::{Hash, Position};
 use crate::task::spec::TaskSpec;
 use crate::time::Time;
 
-use update::UpdateConfig;
+use update::{Update, UpdateConfig};
 
 /// How many tasks there should be.
 #[derive(
@@ -92,12 +92,23 @@ pub struct ServiceSpec {
 pub struct Version {
     /// The service's name then.
     pub name: Name,
+    /// Whether each of its tasks belongs to one node, and has its number for a slot.
+    pub global: bool,
     /// What a task runs.
     pub task: TaskSpec,
     /// Commitment to the detached values (environment), if there are any.
     pub detached: Option<Hash>,
     /// How many tasks carry it out; with the service it keeps this alive.
     pub tasks: u64,
+}
+
+/// What was asked for before.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Previous {
+    /// What was asked for.
+    pub spec: ServiceSpec,
+    /// Which version of what tasks run that was; it is kept.
+    pub version: u64,
 }
 
 /// A service as the log tells it.
@@ -111,6 +122,12 @@ pub struct Service {
     pub version: u64,
     /// The record that last changed the spec: Docker's Version.Index.
     pub changed: Position,
+    /// What was asked for before: one level, so that going back twice undoes it.
+    pub previous: Option<Previous>,
+    /// What is asked for is what it was before.
+    pub backwards: bool,
+    /// How its tasks follow the last change.
+    pub update: Option<Update>,
     /// When it was made.
     pub created: Time,
     /// When it last changed.
@@ -118,6 +135,14 @@ pub struct Service {
 }
 
 impl Service {
+    /// The settings of the update under way.
+    pub fn config(&self) -> &UpdateConfig {
+        if self.backwards { &self.spec.rollback } else { &self.spec.update }
+    }
+    /// Its update, if slots are being updated.
+    pub fn updating(&self) -> Option<&Update> {
+        self.update.as_ref().filter(|update| update.state.is_active())
+    }
     /// How many tasks it should have; of a global one the nodes tell, not the spec.
     pub fn replicas(&self) -> u64 {
         match self.spec.mode {

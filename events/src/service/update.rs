@@ -1,6 +1,9 @@
-//! How the tasks of a service are replaced when what they run changes. Only the settings; who carries them out is `plan/update.rs`.
+//! How the tasks of a service are replaced when what they run changes. The settings, and how far an update is;
+//! who carries it out is `plan/update.rs`.
 
-use crate::time::Span;
+use crate::id::TaskId;
+use crate::record::Position;
+use crate::time::{Span, Time};
 
 /// What happens when too many replaced tasks fail.
 #[derive(
@@ -109,4 +112,109 @@ impl Default for UpdateConfig {
             order: UpdateOrder::StopFirst,
         }
     }
+}
+
+/// Where a change of a service leads.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Way {
+    /// To what a user asks for.
+    Forward,
+    /// A user asks for what it was before.
+    Back,
+    /// Back to what it was, because too many tasks failed; what failed is not kept.
+    Fallback,
+}
+
+/// How far an update is, in Docker's words.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpdateState {
+    /// Slot after slot is updated.
+    Updating,
+    /// It stopped where it is.
+    Paused,
+    /// Every slot is updated.
+    Completed,
+    /// The way back is under way.
+    RollbackStarted,
+    /// The way back stopped where it is.
+    RollbackPaused,
+    /// Every slot is back.
+    RollbackCompleted,
+}
+
+impl UpdateState {
+    /// Docker's word, without its `_`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Updating => "updating",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::RollbackStarted => "rollback_started",
+            Self::RollbackPaused => "rollback_paused",
+            Self::RollbackCompleted => "rollback_completed",
+        }
+    }
+    /// Whether slots are being updated.
+    pub fn is_active(self) -> bool {
+        match self {
+            Self::Updating | Self::RollbackStarted => true,
+            Self::Paused | Self::Completed | Self::RollbackPaused | Self::RollbackCompleted => {
+                false
+            }
+        }
+    }
+    /// Whether it has come to its end.
+    pub fn is_complete(self) -> bool {
+        match self {
+            Self::Completed | Self::RollbackCompleted => true,
+            Self::Updating | Self::Paused | Self::RollbackStarted | Self::RollbackPaused => false,
+        }
+    }
+}
+
+/// An update as the log tells it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Update {
+    /// How far it is.
+    pub state: UpdateState,
+    /// Docker's words for it.
+    pub message: String,
+    /// When it began.
+    pub started: Time,
+    /// When it ended.
+    pub ended: Option<Time>,
+    /// The record that began it: its tasks are younger.
+    pub began: Position,
+    /// How many slots there were to update.
+    pub slots: u64,
+    /// How many of its tasks failed.
+    pub failed: u64,
+    /// The last of those.
+    pub last_failed: Option<TaskId>,
+    /// It goes on no earlier.
+    pub until: Option<Time>,
 }

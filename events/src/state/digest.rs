@@ -58,7 +58,7 @@ impl State {
                 let versions: Vec<_> = self
                     .versions
                     .range(all.clone())
-                    .map(|((_, n), v)| (n, &v.name, &v.task, v.detached))
+                    .map(|((_, n), v)| (n, &v.name, v.global, &v.task, v.detached))
                     .collect();
                 let restarts: Vec<_> =
                     self.restarts.range(all).map(|((_, slot), times)| (slot, &**times)).collect();

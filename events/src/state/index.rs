@@ -30,6 +30,8 @@ pub enum Due {
     Task(TaskId),
     /// A node was waited for long enough.
     Node(NodeId),
+    /// A service's update goes on.
+    Service(ServiceId),
 }
 
 /// What a node carries.
@@ -67,7 +69,7 @@ pub struct Index {
     pub attached: OrdMap<(NetworkId, NodeId), u32>,
     /// Tasks of a service by slot.
     pub by_service: OrdSet<(ServiceId, u64, TaskId)>,
-    /// Slots in use: those whose newest task was not told to be removed.
+    /// Slots in use: those whose head was not told to be removed.
     pub slots: OrdSet<(ServiceId, u64)>,
     /// How much of each service there is.
     pub tallies: OrdMap<ServiceId, Tally>,
@@ -91,6 +93,8 @@ pub(crate) struct TaskKeys {
     service: ServiceId,
     slot: u64,
     pub(crate) kept: bool,
+    /// Whether it is to run: such a task speaks for its slot.
+    pub(crate) wanted: bool,
     node: Option<NodeId>,
     carried: Option<NodeId>,
     /// Whether it holds its addresses; once handed out they are always the same.
@@ -116,6 +120,7 @@ impl TaskKeys {
             service: task.service,
             slot: task.slot,
             kept: task.desired < TaskState::Remove,
+            wanted: task.desired <= TaskState::Running,
             node: task.node.filter(|_| !task.gone),
             carried: task.node.filter(|_| task.holds_resources()),
             holds: !gone && !task.legs.is_empty(),
@@ -135,6 +140,7 @@ impl TaskKeys {
             service: self.service,
             slot: self.slot,
             kept: false,
+            wanted: false,
             node: None,
             carried: None,
             holds: false,

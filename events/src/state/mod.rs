@@ -209,7 +209,29 @@ impl State {
             .map(|(_, _, id)| self.tasks.get(id).expect("indexed tasks exist"))
     }
 
-    /// The task that was last put into a slot: it tells what the slot needs.
+    /// The task that speaks for a slot: the newest of those that are to run, else the newest. Only while an update lets
+    /// the new task run before the old one ends are there two that are to run.
+    pub fn head_of_slot(&self, service: ServiceId, slot: u64) -> Option<&Arc<Task>> {
+        let wanted = |t: &Task| t.desired <= task::TaskState::Running;
+        self.tasks_of_slot(service, slot).max_by_key(|t| (wanted(t), t.born))
+    }
+
+    /// The heads of all slots of a service, by slot.
+    pub fn heads_of(&self, service: ServiceId) -> Vec<&Arc<Task>> {
+        let rank = |t: &Task| (t.desired <= task::TaskState::Running, t.born);
+        let mut heads: Vec<&Arc<Task>> = Vec::new();
+        for task in self.tasks_of(service) {
+            // Tasks come by slot, so those of one slot stand together.
+            match heads.last_mut().filter(|head| head.slot == task.slot) {
+                Some(head) if rank(task) > rank(head) => *head = task,
+                Some(_) => {}
+                None => heads.push(task),
+            }
+        }
+        heads
+    }
+
+    /// The task that was last put into a slot.
     pub fn newest_of_slot(&self, service: ServiceId, slot: u64) -> Option<&Arc<Task>> {
         self.tasks_of_slot(service, slot).max_by_key(|t| t.born)
     }
@@ -264,7 +286,7 @@ impl State {
             };
             self.index.replace(id, &task.legs, reserved, before, after);
         }
-        if before.kept != after.kept {
+        if (before.kept, before.wanted) != (after.kept, after.wanted) {
             self.recount_slot(slot);
         }
         self.tasks.get(&id).expect("it was there a moment ago")
@@ -272,8 +294,8 @@ impl State {
 
     /// Finds out whether a slot is in use.
     pub(crate) fn recount_slot(&mut self, (service, slot): (ServiceId, u64)) {
-        let newest = self.newest_of_slot(service, slot);
-        let used = newest.is_some_and(|t| t.desired < task::TaskState::Remove);
+        let head = self.head_of_slot(service, slot);
+        let used = head.is_some_and(|t| t.desired < task::TaskState::Remove);
         self.index.use_slot(service, slot, used);
     }
 

@@ -110,6 +110,9 @@ impl State {
             for attachment in &service.spec.task.networks {
                 index.network_services.insert((attachment.network, service.id));
             }
+            if let Some(deadline) = Self::update_deadline(service) {
+                index.deadlines.insert((deadline, super::index::Due::Service(service.id)));
+            }
         }
         for node in self.nodes.values() {
             if let Some(deadline) = self.node_deadline(node) {

@@ -54,6 +54,18 @@ pub enum Finding {
         /// Left.
         free: u64,
     },
+    /// Not what the service asks for.
+    Constraint {
+        /// The first constraint it does not meet, as the user wrote it.
+        unmet: String,
+    },
+    /// As many tasks of the service as may be on one node.
+    MaxPerNode {
+        /// How many may.
+        max: u64,
+    },
+    /// Another node: a task of a global service belongs to one.
+    NotItsNode,
 }
 
 fn tasks(n: u32) -> String {
@@ -82,6 +94,11 @@ impl fmt::Display for Finding {
             Self::Memory { need, free } => {
                 write!(f, "ruled out: needs {need} bytes of memory, {free} left")
             }
+            Self::Constraint { unmet } => write!(f, "ruled out: does not meet {unmet}"),
+            Self::MaxPerNode { max } => {
+                write!(f, "ruled out: has {max} of this service already, the most allowed")
+            }
+            Self::NotItsNode => f.write_str("ruled out: the task belongs to another node"),
         }
     }
 }

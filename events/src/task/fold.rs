@@ -42,11 +42,17 @@ pub(crate) fn apply(
             task.obstacle = Some(event.obstacle.clone());
             (task.updated, task.last) = (at, position);
         }),
-        TaskEvent::TaskStatusChanged(event) => change(state, event.id, touched, |task| {
-            task.status = event.status.clone();
-            task.status_at = at;
-            (task.updated, task.last) = (at, position);
-        }),
+        TaskEvent::TaskStatusChanged(event) => {
+            note_failure(state, event.id, event.status.state.is_terminal());
+            change(state, event.id, touched, |task| {
+                task.status = event.status.clone();
+                task.status_at = at;
+                if event.status.state == TaskState::Running {
+                    task.ran.get_or_insert(at);
+                }
+                (task.updated, task.last) = (at, position);
+            });
+        }
         TaskEvent::TaskDesiredChanged(event) => {
             let task = state.tasks.get(&event.id).expect("events name tasks that exist");
             let named = state.is_named(task);
@@ -72,6 +78,7 @@ pub(crate) fn apply(
             (task.updated, task.last) = (at, position);
         }),
         TaskEvent::TaskGone(event) => {
+            note_failure(state, event.id, true);
             change(state, event.id, touched, |task| {
                 task.gone = true;
                 (task.updated, task.last) = (at, position);
@@ -85,6 +92,27 @@ pub(crate) fn apply(
         TaskEvent::TaskExecStarted(event) => change(state, event.id, touched, |task| {
             (task.updated, task.last) = (at, position);
         }),
+    }
+}
+
+/// Counts a task against the update that made it, if it ends by itself before it ran, or soon after.
+fn note_failure(state: &mut State, id: crate::id::TaskId, ends: bool) {
+    let at = state.at;
+    let task = state.tasks.get(&id).expect("events name tasks that exist");
+    if !ends || !task.by_update || !task.is_live() {
+        return;
+    }
+    let Some(service) = state.services.get(&task.service) else { return };
+    let watched = task.ran.is_none_or(|ran| at.since(ran) < service.config().monitor);
+    let of_update = service.updating().is_some_and(|update| task.born > update.began);
+    if watched && of_update {
+        let service = service.id;
+        state.update_service(service, |service| {
+            if let Some(update) = &mut service.update {
+                update.failed += 1;
+                update.last_failed = Some(id);
+            }
+        });
     }
 }
 
@@ -108,6 +136,10 @@ fn touch_networks(state: &State, id: crate::id::TaskId, touched: &mut Touched) {
 
 fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &mut Touched) {
     let at = state.at;
+    let old = event.replaces.and_then(|old| state.tasks.get(&old));
+    let anew = old.is_some_and(|old| old.version != event.version);
+    let by_update =
+        anew && state.services.get(&event.service).is_some_and(|s| s.updating().is_some());
     let task = Task {
         id: event.id,
         service: event.service,
@@ -120,6 +152,8 @@ fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &
         legs: Vec::new(),
         status: TaskStatus::new(TaskState::Pending, "pending task scheduling"),
         status_at: at,
+        ran: None,
+        by_update,
         obstacle: None,
         withdrawn: false,
         stopping_since: None,
@@ -134,7 +168,18 @@ fn create(state: &mut State, event: &TaskCreated, record: Record<'_>, touched: &
     let version = Arc::make_mut(state.versions.get_mut(&key).expect("a task's version exists"));
     version.tasks += 1;
     let (reservations, restart) = (version.task.reservations, version.task.restart);
-    if event.replaces.is_some() && restart.max_attempts > 0 {
+    if by_update {
+        state.update_service(event.service, |service| {
+            if let Some(update) = &mut service.update {
+                update.until = None;
+            }
+        });
+    }
+    if anew {
+        // Attempts are counted for what the task runs, and that is not what it was.
+        state.restarts.remove(&(event.service, event.slot));
+        state.mark_dirty(ObjectId::Service(event.service));
+    } else if event.replaces.is_some() && restart.max_attempts > 0 {
         let times = Arc::make_mut(state.restarts.entry((event.service, event.slot)).or_default());
         times.push(at);
         if times.len() > RESTARTS_MAX {

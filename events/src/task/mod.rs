@@ -7,6 +7,7 @@ pub(crate) mod fold;
 pub mod mount;
 pub mod placement;
 pub mod spec;
+pub(crate) mod v1;
 
 use std::net::Ipv4Addr;
 
@@ -175,6 +176,10 @@ pub struct Task {
     pub status: TaskStatus,
     /// When that was.
     pub status_at: Time,
+    /// When it first was seen running.
+    pub ran: Option<Time>,
+    /// An update made it.
+    pub by_update: bool,
     /// Why no node was found, while none is.
     pub obstacle: Option<String>,
     /// It answers no longer to its names, and every reader knows.
@@ -207,6 +212,14 @@ impl Task {
     /// Whether nothing is left to do for it but to forget it.
     pub fn is_over(&self) -> bool {
         self.gone || (self.node.is_none() && self.desired > TaskState::Running)
+    }
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Time> {
+        self.has_ended().then_some(if self.status.state.is_terminal() {
+            self.status_at
+        } else {
+            self.updated
+        })
     }
     /// Whether it still holds what it reserved on its node.
     pub fn holds_resources(&self) -> bool {

@@ -38,7 +38,7 @@ pub fn why_not(state: &State, service: &Service, node: &Node) -> Absence {
         *by_node.entry(id).or_default() += 1;
     }
     let here = by_node.get(&node.id).copied().unwrap_or(0);
-    let finding = finding(state, service, node);
+    let finding = filter::verdict(state, service, node);
     let mut lines = vec![match (&finding, here) {
         (Finding::Fit { .. } | Finding::Chosen { .. }, 0) => {
             format!("the node would do: {} in all there", tasks(in_all(state, node.id)))
@@ -72,14 +72,6 @@ pub fn why_not(state: &State, service: &Service, node: &Node) -> Absence {
     let in_all = u32::try_from(live.len()).unwrap_or(u32::MAX);
     let name = service.spec.name.to_string();
     Absence { service: service.id, name, here, in_all, finding, lines }
-}
-
-/// What the scheduler would find out about a node for the next task of a service.
-fn finding(state: &State, service: &Service, node: &Node) -> Finding {
-    let load = state.index.loads.get(&node.id).copied().unwrap_or_default();
-    let of_service = state.index.spread.get(&(service.id, node.id)).copied().unwrap_or(0);
-    filter::ruled_out(node, load, service.spec.task.reservations)
-        .unwrap_or(Finding::Fit { of_service, in_all: load.tasks })
 }
 
 fn tasks(count: u32) -> String {

@@ -23,8 +23,13 @@ use skein_events::node::event::{
 };
 use skein_events::node::{Availability, ImageChange, NodeState, Role};
 use skein_events::record::{BatchBytes, Hash, Position};
-use skein_events::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
-use skein_events::service::update::{FailureAction, Millionths, UpdateConfig, UpdateOrder};
+use skein_events::service::event::{
+    ServiceCreated, ServiceRemoved, ServiceScaled, ServiceUpdateChanged, ServiceUpdateDelayed,
+    ServiceUpdated,
+};
+use skein_events::service::update::{
+    FailureAction, Millionths, UpdateConfig, UpdateOrder, UpdateState, Way,
+};
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::task::container::{ContainerSpec, Dns, HealthCheck, HealthTest, Ulimit};
 use skein_events::task::event::{
@@ -113,6 +118,7 @@ fn samples() -> Vec<Event> {
             },
             subnet: "10.0.1.0/24".parse().unwrap(),
             gateway: Ipv4Addr::new(10, 0, 1, 1),
+            ip_range: Some("10.0.1.128/25".parse().unwrap()),
             vni: Vni(4097),
         }
         .into(),
@@ -120,6 +126,22 @@ fn samples() -> Vec<Event> {
         ServiceCreated { id: service, spec: full_service(network), env: 2 }.into(),
         ServiceScaled { id: service, replicas: 5 }.into(),
         ServiceRemoved { id: service }.into(),
+        ServiceUpdated {
+            id: service,
+            spec: full_service(network),
+            version: 2,
+            env: 2,
+            way: Way::Forward,
+        }
+        .into(),
+        ServiceUpdateChanged {
+            id: service,
+            state: UpdateState::Updating,
+            message: "update in progress".to_owned(),
+            slots: 3,
+        }
+        .into(),
+        ServiceUpdateDelayed { id: service, until: Some(Time(1_790_000_010_000_000_000)) }.into(),
         TaskCreated {
             id: task,
             service,
@@ -139,7 +161,7 @@ fn samples() -> Vec<Event> {
                 mac: Mac([2, 1, 2, 3, 4, 5]),
             }],
             explanation: Explanation {
-                evaluated: 6,
+                evaluated: 8,
                 verdicts: vec![
                     verdict(1, Finding::Chosen { of_service: 0, in_all: 1 }),
                     verdict(2, Finding::Fit { of_service: 1, in_all: 2 }),
@@ -147,6 +169,8 @@ fn samples() -> Vec<Event> {
                     verdict(4, Finding::NotActive),
                     verdict(5, Finding::Cpus { need: 2_000_000_000, free: 500_000_000 }),
                     verdict(6, Finding::Memory { need: 1 << 30, free: 1 << 20 }),
+                    verdict(7, Finding::Constraint { unmet: "node.labels.disk==ssd".to_owned() }),
+                    verdict(8, Finding::MaxPerNode { max: 2 }),
                 ],
             },
         }
@@ -380,6 +404,7 @@ fn every_speaker_is_read_back() {
         Planner::Withdraw,
         Planner::Reaper,
         Planner::Checkpoint,
+        Planner::Update,
     ];
     let planners = planners.into_iter().map(|name| Who::Planner { name });
     let others =

@@ -6,5 +6,6 @@ mod decide;
 mod golden;
 mod schedule;
 mod story;
+mod update;
 mod walk;
 mod world;

@@ -11,8 +11,10 @@ use skein_events::id::{NodeId, ServiceId, TaskId};
 use skein_events::node::{Availability, ImageChange, NodeState};
 use skein_events::plan;
 use skein_events::record::{BatchBytes, Detachable, Hash, Place, Position};
+use skein_events::service::update::{FailureAction, Millionths, UpdateConfig, UpdateOrder};
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
+use skein_events::task::placement::Constraint;
 use skein_events::task::spec::{Resources, RestartCondition};
 use skein_events::task::{TaskState, TaskStatus};
 use skein_events::time::Span;
@@ -34,6 +36,8 @@ enum Act {
     DropNetwork(u8),
     Service { name: u8, replicas: u8, on: u8, cpus: u8, policy: u8, env: bool },
     Scale(u8, u8),
+    Change(u8, u8, u8),
+    Back(u8),
     DropService(u8),
     Say(u8, u8),
     Lie(u8, u8, u8),
@@ -63,6 +67,8 @@ fn act() -> impl Strategy<Value = Act> {
             }
         ),
         4 => (n(), 0u8..9).prop_map(|(a, b)| Act::Scale(a, b)),
+        4 => (n(), n(), n()).prop_map(|(a, b, c)| Act::Change(a, b, c)),
+        1 => n().prop_map(Act::Back),
         2 => n().prop_map(Act::DropService),
         16 => (n(), n()).prop_map(|(a, b)| Act::Say(a, b)),
         4 => (n(), n(), n()).prop_map(|(a, b, c)| Act::Lie(a, b, c)),
@@ -80,6 +86,11 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn walk() -> impl Strategy<Value = Vec<Act>> {
     proptest::collection::vec(act(), 1..120)
+}
+
+/// A constraint that some nodes of a walk meet.
+fn zone(n: u8) -> Constraint {
+    format!("node.labels.zone==z{}", n % 2).parse().unwrap()
 }
 
 fn nth<T: Copy>(mut all: impl ExactSizeIterator<Item = T>, n: u8) -> Option<T> {
@@ -162,6 +173,18 @@ impl World {
                     let _ = self.submit(who(), None, &scale);
                 }
             }
+            Act::Change(n, what, how) => {
+                if let Some(id) = self.nth_service(n) {
+                    let command = self.change(id, what, how);
+                    let _ = self.submit(who(), None, &command);
+                }
+            }
+            Act::Back(n) => {
+                if let Some(id) = self.nth_service(n) {
+                    let back = Command::RollbackService { id, if_changed: None, failed: None };
+                    let _ = self.submit(who(), None, &back);
+                }
+            }
             Act::DropService(n) => {
                 if let Some(id) = self.nth_service(n) {
                     let _ = self.submit(who(), None, &Command::RemoveService(id));
@@ -208,6 +231,38 @@ impl World {
         }
     }
 
+    /// Another spec for a service, its update's settings included.
+    fn change(&self, id: ServiceId, what: u8, how: u8) -> Command {
+        let mut spec = self.state.services[&id].spec.clone();
+        let config = UpdateConfig {
+            parallelism: u64::from(how % 3),
+            delay: Span::seconds(u64::from(how / 3 % 2) * 4),
+            failure_action: match how / 6 % 3 {
+                0 => FailureAction::Pause,
+                1 => FailureAction::Continue,
+                _ => FailureAction::Rollback,
+            },
+            monitor: Span::seconds(u64::from(how / 18 % 2) * 5),
+            max_failure_ratio: Millionths(u32::from(how / 36 % 2) * 300_000),
+            order: if (how / 72).is_multiple_of(2) {
+                UpdateOrder::StopFirst
+            } else {
+                UpdateOrder::StartFirst
+            },
+        };
+        (spec.update, spec.rollback) = (config, config);
+        let mut env = Vec::new();
+        match what % 6 {
+            0 => spec.labels = vec![("a".to_owned(), what.to_string())],
+            1 => spec.task.placement.constraints = vec![zone(what / 6)],
+            2 => spec.task.force_update += 1,
+            3 => env.push(format!("SECRET={what}")),
+            4 => spec.task.container.args = vec![what.to_string()],
+            _ => spec.task.container.image = format!("busybox:{}", what / 6 % 3),
+        }
+        Command::UpdateService { id, spec: Box::new(spec), env, if_changed: None }
+    }
+
     fn say(&mut self, n: u8, words: &[usize], node: Option<NodeId>) {
         const STATES: [TaskState; 13] = [
             TaskState::Accepted,
@@ -241,9 +296,14 @@ impl World {
         if let Some(service) = self.nth_service(n) {
             let slot = u64::from(m % 8) + 1;
             let tasks = vec![
-                NewTask { slot, replaces: None, delay: Span(0) },
-                NewTask { slot, replaces: task, delay: Span(0) },
-                NewTask { slot, replaces: other, delay: Span::seconds(1) },
+                NewTask { slot, replaces: None, delay: Span(0), beside: false },
+                NewTask { slot, replaces: task, delay: Span(0), beside: false },
+                NewTask {
+                    slot,
+                    replaces: other,
+                    delay: Span::seconds(1),
+                    beside: m.is_multiple_of(2),
+                },
             ];
             let _ = self.submit(who(), None, &Command::CreateTasks { service, tasks });
         }
@@ -290,13 +350,15 @@ fn check_state(before: &State, state: &State) {
     fresh.reindex();
     assert_eq!(fresh.index, state.index, "look-ups are what the nouns say");
 
-    let mut running: BTreeSet<(ServiceId, u64)> = BTreeSet::new();
+    let mut running: BTreeMap<(ServiceId, u64), u64> = BTreeMap::new();
     let mut held = BTreeMap::new();
     for task in state.tasks.values() {
         if task.desired <= TaskState::Running {
-            assert!(
-                running.insert((task.service, task.slot)),
-                "a slot has one task that is to run"
+            let other = running.insert((task.service, task.slot), task.version);
+            assert_ne!(
+                other,
+                Some(task.version),
+                "a slot has one task of a version that is to run"
             );
         }
         for leg in task.legs.iter().filter(|_| !task.gone) {
@@ -372,7 +434,7 @@ fn check_same_effect(world: &World) {
     let effect = |w: &World| {
         let mut slots: BTreeMap<(ServiceId, u64), (TaskState, bool)> = BTreeMap::new();
         for (service, slot) in w.state.index.slots.iter() {
-            let newest = w.state.newest_of_slot(*service, *slot).unwrap();
+            let newest = w.state.head_of_slot(*service, *slot).unwrap();
             slots.insert((*service, *slot), (newest.desired, newest.node.is_some()));
         }
         (slots, plan::wake_at(&w.state), w.state.index.pending.len(), w.state.index.stopping.len())

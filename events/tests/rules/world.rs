@@ -99,6 +99,7 @@ pub(crate) fn network(name: &str) -> NewNetwork {
         },
         subnet: None,
         gateway: None,
+        ip_range: None,
     }
 }
 
@@ -330,7 +331,7 @@ impl World {
 }
 
 /// What a node that does as it is told would say of a task next.
-fn obedient(task: &Task) -> Option<Sighting> {
+pub(crate) fn obedient(task: &Task) -> Option<Sighting> {
     if task.gone {
         return None;
     }

@@ -88,7 +88,7 @@ async fn at_rest(world: &World, state: &State) -> Judged {
         let slots: BTreeSet<u64> = state.tasks_of(service.id).map(|t| t.slot).collect();
         let used: Vec<&Task> = slots
             .into_iter()
-            .filter_map(|slot| state.newest_of_slot(service.id, slot))
+            .filter_map(|slot| state.head_of_slot(service.id, slot))
             .map(|t| &**t)
             .filter(|t| t.desired < TaskState::Remove)
             .collect();

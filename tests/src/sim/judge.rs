@@ -50,9 +50,11 @@ fn addresses(state: &State) -> Judged {
 }
 
 fn slots(state: &State) -> Judged {
-    let mut live: BTreeMap<(ServiceId, u64), TaskId> = BTreeMap::new();
+    let mut live: BTreeMap<(ServiceId, u64, u64), TaskId> = BTreeMap::new();
     for task in state.tasks.values().filter(|t| t.desired <= TaskState::Running) {
-        if let Some(other) = live.insert((task.service, task.slot), task.id) {
+        // Two while an update starts the new task first; they never run the same.
+        let versions = (task.service, task.slot, task.version);
+        if let Some(other) = live.insert(versions, task.id) {
             return Err((Check::Slot, format!("slot {}: {} and {other}", task.slot, task.id)));
         }
     }

@@ -185,7 +185,7 @@ fn network(dice: &mut Dice) -> (Command, String) {
         options: Vec::new(),
     };
     let what = format!("create {name}");
-    (Command::CreateNetwork(NewNetwork { spec, subnet, gateway: None }), what)
+    (Command::CreateNetwork(NewNetwork { spec, subnet, gateway: None, ip_range: None }), what)
 }
 
 fn service(dice: &mut Dice, networks: &[NetworkId]) -> (Command, String) {

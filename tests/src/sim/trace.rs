@@ -75,6 +75,11 @@ pub(super) fn record(position: Position, event: &Event) -> String {
         Event::ServiceCreated(e) => {
             format!(" {} x{} {:?}", e.spec.name, replicas(e.spec.mode), e.spec.task.container.args)
         }
+        Event::ServiceUpdated(e) => {
+            format!(" to version {} {:?} {:?}", e.version, e.way, e.spec.task.container.args)
+        }
+        Event::ServiceUpdateChanged(e) => format!(" {:?} x{}: {}", e.state, e.slots, e.message),
+        Event::ServiceUpdateDelayed(e) => format!(" until {:?}", e.until),
         Event::ServiceScaled(e) => format!(" to {}", e.replicas),
         Event::Checkpointed(e) => format!(" {} {}", e.upto, e.digest.h8()),
         Event::RecordRedacted(e) => format!(" {}", e.position),

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::task::explain::{Finding, Verdict};
 
+/// Swarm's words for a node that has as many as may be.
+const MAX_PER_NODE: &str = "max replicas per node limit exceed";
+
 /// `no suitable node (insufficient resources on 2 nodes; 1 node not available)`.
 pub(super) fn no_suitable_node(verdicts: &[Verdict]) -> String {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
@@ -12,7 +15,9 @@ pub(super) fn no_suitable_node(verdicts: &[Verdict]) -> String {
             Finding::NotReady => "not ready",
             Finding::NotActive => "not available for new tasks",
             Finding::Cpus { .. } | Finding::Memory { .. } => "insufficient resources",
-            Finding::Chosen { .. } | Finding::Fit { .. } => continue,
+            Finding::Constraint { .. } => "scheduling constraints not satisfied",
+            Finding::MaxPerNode { .. } => MAX_PER_NODE,
+            Finding::Chosen { .. } | Finding::Fit { .. } | Finding::NotItsNode => continue,
         };
         *counts.entry(reason).or_default() += 1;
     }
@@ -21,7 +26,12 @@ pub(super) fn no_suitable_node(verdicts: &[Verdict]) -> String {
     }
     let parts: Vec<String> = counts
         .into_iter()
-        .map(|(reason, n)| format!("{reason} on {n} node{}", if n == 1 { "" } else { "s" }))
+        .map(|(reason, n)| {
+            if reason == MAX_PER_NODE {
+                return reason.to_owned(); // Swarm counts no nodes here
+            }
+            format!("{reason} on {n} node{}", if n == 1 { "" } else { "s" })
+        })
         .collect();
     format!("no suitable node ({})", parts.join("; "))
 }

@@ -2,6 +2,7 @@
 //! Pure: reads State and returns commands; never assigns by itself, because only `decide` may write history.
 //! Invariant: equal inputs give equal plans, so a new leader repeats no work and undoes none.
 
+pub mod constraint;
 pub mod explain;
 pub mod filter;
 pub mod spread;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use crate::command::{Command, Placement};
 use crate::envelope::Planner;
-use crate::id::{NetworkId, ObjectId, ServiceId, TaskId};
+use crate::id::{NetworkId, ObjectId, TaskId};
 use crate::state::State;
 use crate::state::touched::Touched;
 use crate::task::Task;
@@ -67,9 +68,10 @@ fn plan_tasks(state: &State, mut tasks: Vec<&Arc<Task>>, plan: &mut Plan) {
     tasks.sort_by_key(|t| t.born);
     #[cfg(feature = "mutants")]
     crate::mutant::hash_order(&mut tasks);
-    let mut groups: BTreeMap<(ServiceId, u64), Vec<&Arc<Task>>> = BTreeMap::new();
+    let mut groups: BTreeMap<_, Vec<&Arc<Task>>> = BTreeMap::new();
     for task in tasks {
-        groups.entry((task.service, task.version)).or_default().push(task);
+        let alike = (task.service, task.version, only(state, task));
+        groups.entry(alike).or_default().push(task);
     }
     let mut ledger = spread::Ledger::default();
     let mut room = TASKS_PER_PLAN;
@@ -84,6 +86,11 @@ fn plan_tasks(state: &State, mut tasks: Vec<&Arc<Task>>, plan: &mut Plan) {
     }
 }
 
+/// The number of the only node a task may be on: that of a global service has the node's for its slot.
+pub(crate) fn only(state: &State, task: &Task) -> Option<u64> {
+    state.version_of(task).global.then_some(task.slot)
+}
+
 /// Places tasks of one spec: one look at the nodes serves them all. Also says whether it was cut short.
 /// What counts against the room is what is proposed, so tasks that can go nowhere keep no others waiting.
 fn place(
@@ -95,7 +102,8 @@ fn place(
     let Some(first) = tasks.first() else { return (None, false) };
     let version = state.version_of(first);
     let lost = version.detached.is_some_and(|c| !state.detached.contains_key(&c));
-    let mut queue = spread::Queue::new(state, first.service, version.task.reservations, ledger);
+    let need = filter::Need { spec: &version.task, only: only(state, first) };
+    let mut queue = spread::Queue::new(state, first.service, need, ledger);
     let (mut placements, mut obstacles) = (Vec::new(), Vec::new());
     let mut obstacle: Option<String> =
         lost.then(|| "a value it needs was redacted: create the service anew".to_owned());

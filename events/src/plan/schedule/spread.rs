@@ -1,29 +1,42 @@
-//! Which of the nodes that fit is taken: the fewest tasks of the service, then the fewest in all, then by id.
+//! Which of the nodes that fit is taken: evenly over the values of the preferences, then the fewest tasks of the service,
+//! then the fewest in all, then by id.
 //! Swarm's order, without its memory of failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{NetworkId, NodeId, ServiceId};
 use crate::network::Network;
+use crate::node::Node;
 use crate::plan::allocate::address;
 use crate::state::State;
 use crate::state::index::Load;
 use crate::task::explain::{Explanation, Finding, VERDICTS_MAX, Verdict};
-use crate::task::spec::{Resources, TaskSpec};
+use crate::task::spec::TaskSpec;
 
-use super::{explain, filter};
+use super::filter::{Has, Need};
+use super::{constraint, explain, filter};
 
 /// What this plan has handed out already, for services planned after one another.
 #[derive(Default)]
 pub(super) struct Ledger {
     loads: BTreeMap<NodeId, Load>,
+    of_service: BTreeMap<(ServiceId, NodeId), u32>,
     addresses: BTreeMap<NetworkId, u64>,
 }
 
 impl Ledger {
-    fn load(&self, state: &State, node: NodeId) -> Load {
-        let before = || state.index.loads.get(&node).copied().unwrap_or_default();
-        self.loads.get(&node).copied().unwrap_or_else(before)
+    fn has(&self, state: &State, service: ServiceId, node: &Node) -> Has {
+        let before = Has::of(state, service, node);
+        let of_service = self.of_service.get(&(service, node.id)).copied();
+        Has {
+            load: self.loads.get(&node.id).copied().unwrap_or(before.load),
+            of_service: of_service.unwrap_or(before.of_service),
+        }
+    }
+
+    fn note(&mut self, service: ServiceId, node: NodeId, has: Has) {
+        self.loads.insert(node, has.load);
+        self.of_service.insert((service, node), has.of_service);
     }
 
     /// Why the next task has no address on one of its networks; if it has, it takes them.
@@ -46,12 +59,18 @@ impl Ledger {
     }
 }
 
+/// How good a node is: how many tasks its branches have, the first preference first, then it itself, then all it carries.
+type Rank = (Vec<u32>, u32, u32, NodeId);
+
 /// Nodes for one group of tasks, the best first.
 pub(super) struct Queue<'a> {
     state: &'a State,
-    need: Resources,
+    service: ServiceId,
+    need: Need<'a>,
     evaluated: u32,
-    best: BTreeSet<(u32, u32, NodeId)>,
+    best: BTreeSet<Rank>,
+    /// Tasks of the service under each value of the preferences, from the first on.
+    branches: BTreeMap<Vec<&'a str>, u32>,
     out: Vec<Verdict>,
 }
 
@@ -59,22 +78,55 @@ impl<'a> Queue<'a> {
     pub(super) fn new(
         state: &'a State,
         service: ServiceId,
-        need: Resources,
+        need: Need<'a>,
         ledger: &Ledger,
     ) -> Self {
-        let (mut best, mut out, mut evaluated) = (BTreeSet::new(), Vec::new(), 0);
-        for node in state.nodes.values() {
-            evaluated += 1;
-            let load = ledger.load(state, node.id);
-            match filter::ruled_out(node, load, need) {
-                Some(finding) => out.push(Verdict { node: node.id, finding }),
-                None => {
-                    let of_service = state.index.spread.get(&(service, node.id)).copied();
-                    best.insert((of_service.unwrap_or(0), load.tasks, node.id));
-                }
+        let mut queue = Self {
+            state,
+            service,
+            need,
+            evaluated: 0,
+            best: BTreeSet::new(),
+            branches: BTreeMap::new(),
+            out: Vec::new(),
+        };
+        let nodes = || state.nodes.values().filter(|n| need.only.is_none_or(|o| o == n.number));
+        for node in nodes() {
+            let has = ledger.has(state, service, node);
+            queue.count(node, has.of_service);
+        }
+        for node in nodes() {
+            queue.evaluated += 1;
+            let has = ledger.has(state, service, node);
+            queue.offer(node, has);
+        }
+        queue
+    }
+
+    /// The values of the preferences on a node, from the first on; a node without the label is in a branch of its own.
+    fn path(&self, node: &'a Node) -> Vec<&'a str> {
+        let preferences = self.need.spec.placement.preferences.iter();
+        preferences.map(|p| constraint::label(&p.over, node).unwrap_or("")).collect()
+    }
+
+    fn count(&mut self, node: &'a Node, tasks: u32) {
+        let path = self.path(node);
+        for depth in 1..=path.len() {
+            *self.branches.entry(path[..depth].to_vec()).or_default() += tasks;
+        }
+    }
+
+    fn offer(&mut self, node: &'a Node, has: Has) {
+        match filter::ruled_out(node, has, self.need) {
+            Some(finding) => self.out.push(Verdict { node: node.id, finding }),
+            None => {
+                let path = self.path(node);
+                let counts = (1..=path.len())
+                    .map(|depth| self.branches.get(&path[..depth]).copied().unwrap_or(0))
+                    .collect();
+                self.best.insert((counts, has.of_service, has.load.tasks, node.id));
             }
         }
-        Self { state, need, evaluated, best, out }
     }
 
     /// Whether no node is left.
@@ -84,9 +136,9 @@ impl<'a> Queue<'a> {
 
     /// Takes the best node for one task.
     pub(super) fn next(&mut self, ledger: &mut Ledger) -> Option<(NodeId, Explanation)> {
-        let (of_service, in_all, id) = self.best.pop_first()?;
+        let (_, of_service, in_all, id) = self.best.pop_first()?;
         let chosen = Verdict { node: id, finding: Finding::Chosen { of_service, in_all } };
-        let others = self.best.iter().map(|&(of_service, in_all, node)| Verdict {
+        let others = self.best.iter().map(|&(_, of_service, in_all, node)| Verdict {
             node,
             finding: Finding::Fit { of_service, in_all },
         });
@@ -97,17 +149,25 @@ impl<'a> Queue<'a> {
             .collect();
         let explanation = Explanation { evaluated: self.evaluated, verdicts };
 
-        let mut load = ledger.load(self.state, id);
-        filter::carry(&mut load, self.need);
-        ledger.loads.insert(id, load);
         let node = self.state.nodes.get(&id).expect("the queue holds nodes of the state");
-        match filter::too_little(node, load, self.need) {
-            Some(finding) => self.out.push(Verdict { node: id, finding }),
-            None => {
-                self.best.insert((of_service + 1, load.tasks, id));
-            }
+        let mut has = ledger.has(self.state, self.service, node);
+        has.carry(self.need.spec.reservations);
+        ledger.note(self.service, id, has);
+        self.count(node, 1);
+        self.offer(node, has);
+        if !self.need.spec.placement.preferences.is_empty() {
+            self.rank_anew(ledger);
         }
         Some((id, explanation))
+    }
+
+    /// A task more in a branch changes the rank of every node in it.
+    fn rank_anew(&mut self, ledger: &Ledger) {
+        for (_, _, _, id) in std::mem::take(&mut self.best) {
+            let node = self.state.nodes.get(&id).expect("the queue holds nodes of the state");
+            let has = ledger.has(self.state, self.service, node);
+            self.offer(node, has);
+        }
     }
 
     /// Why there is no node, in Swarm's words.

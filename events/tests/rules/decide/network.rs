@@ -95,6 +95,40 @@ fn packets_leave_room_for_the_tunnels_headers() {
 }
 
 #[test]
+fn tasks_get_addresses_of_the_range_only() {
+    let ranged = |subnet: &str, range: &str| {
+        create(|n| {
+            n.subnet = Some(subnet.parse().unwrap());
+            n.ip_range = Some(range.parse().unwrap());
+        })
+    };
+    let refused = |range, text: &str| {
+        given_nothing().when(ranged("10.9.0.0/24", range)).refused_as("subnet", text);
+    };
+    refused("10.9.1.0/25", "ip-range 10.9.1.0/25 is not inside subnet 10.9.0.0/24");
+    refused("10.9.0.0/16", "ip-range 10.9.0.0/16 is not inside subnet 10.9.0.0/24");
+    refused("10.9.0.8/31", "ip-range 10.9.0.8/31 must have a prefix of at most 30");
+
+    let mut world = given_nothing();
+    world.user(ranged("10.9.0.0/24", "10.9.0.128/29"));
+    let net = *world.state.networks.keys().next().unwrap();
+    let web = world.service(service("web", 9, &[net]));
+    world.run();
+    assert_eq!(world.running(web), 8, "a range of eight has no name or broadcast of its own");
+    for task in world.state.tasks_of(web).flat_map(|t| &t.legs) {
+        assert_eq!(task.ip.to_bits() & !7, Ipv4Addr::new(10, 9, 0, 128).to_bits());
+    }
+    let waits = world.state.tasks_of(web).find_map(|t| t.obstacle.clone());
+    let name = &world.state.networks[&net].spec.name;
+    let text = format!("network {name} has no free address left in 10.9.0.128/29");
+    assert_eq!(waits.as_deref(), Some(text.as_str()));
+    world.user(Command::ScaleService { id: web, replicas: 8, if_changed: None });
+    world.user(Command::ScaleService { id: web, replicas: 9, if_changed: None });
+    world.run();
+    assert_eq!(world.running(web), 8);
+}
+
+#[test]
 fn a_used_up_pool_is_said() {
     let mut small = create_cluster();
     if let Command::CreateCluster { spec, .. } = &mut small {

@@ -27,7 +27,7 @@ fn pending(change: impl FnOnce(&mut Resources)) -> (World, TaskId) {
     let mut spec = service("web", 1, &[]);
     change(&mut spec.task.reservations);
     let web = world.service(spec);
-    let new = NewTask { slot: 1, replaces: None, delay: Span(0) };
+    let new = NewTask { slot: 1, replaces: None, delay: Span(0), beside: false };
     world.user(Command::CreateTasks { service: web, tasks: vec![new] });
     let task = world.task(web, 1).id;
     (world, task)
@@ -47,7 +47,7 @@ fn a_slot_is_never_filled_twice() {
     let (world, web, [first, _]) = running();
     let create = |slot, replaces| Command::CreateTasks {
         service: web,
-        tasks: vec![NewTask { slot, replaces, delay: Span(0) }],
+        tasks: vec![NewTask { slot, replaces, delay: Span(0), beside: false }],
     };
     let filled = "stale plan: the slots are filled";
     world.clone().when(create(1, None)).refused_as("stale", filled);
@@ -55,7 +55,7 @@ fn a_slot_is_never_filled_twice() {
     world.clone().when(create(9, Some(first))).refused_as("stale", filled);
     let twice = Command::CreateTasks {
         service: web,
-        tasks: vec![NewTask { slot: 3, replaces: None, delay: Span(0) }; 2],
+        tasks: vec![NewTask { slot: 3, replaces: None, delay: Span(0), beside: false }; 2],
     };
     world.clone().when(twice).then(&["task.created"]);
 
@@ -76,7 +76,7 @@ fn a_delayed_task_gets_ready_and_waits() {
     let mut world = given_nothing();
     let web = world.service(service("web", 1, &[]));
     let now = world.now;
-    let new = NewTask { slot: 1, replaces: None, delay: Span::seconds(5) };
+    let new = NewTask { slot: 1, replaces: None, delay: Span::seconds(5), beside: false };
     let made = world.when(Command::CreateTasks { service: web, tasks: vec![new] });
     let events = made.then(&["task.created"]);
     let Event::TaskCreated(task) = &events[0] else { panic!("checked above") };
@@ -103,7 +103,7 @@ fn what_a_task_should_be_only_grows() {
 fn an_ended_task_is_not_told_to_run() {
     let mut world = given_nothing();
     let web = world.service(service("web", 1, &[]));
-    let new = NewTask { slot: 1, replaces: None, delay: Span::seconds(5) };
+    let new = NewTask { slot: 1, replaces: None, delay: Span::seconds(5), beside: false };
     world.user(Command::CreateTasks { service: web, tasks: vec![new] });
     world.settle();
     let task = world.task(web, 1);
@@ -140,7 +140,7 @@ fn one_command_overcommits_no_node() {
     let mut spec = service("web", 3, &[]);
     spec.task.reservations.cpus = NanoCpus(2_000_000_000);
     let web = world.service(spec);
-    let new = |slot| NewTask { slot, replaces: None, delay: Span(0) };
+    let new = |slot| NewTask { slot, replaces: None, delay: Span(0), beside: false };
     world.user(Command::CreateTasks { service: web, tasks: vec![new(1), new(2), new(3)] });
     let all: Vec<Placement> =
         world.state.tasks.keys().map(|task| place(*task, node_id(1))).collect();

@@ -202,7 +202,17 @@ fn progress(state: &state::State, id: ServiceId) -> models::ServiceServiceStatus
 }
 
 fn model(state: &state::State, service: &Service, defaults: bool) -> models::Service {
-    let Service { id, spec, version: _, changed, created, updated } = service;
+    let Service {
+        id,
+        spec,
+        version: _,
+        changed,
+        previous: _,
+        backwards: _,
+        update: _,
+        created,
+        updated,
+    } = service;
     let endpoint = match spec.endpoint {
         EndpointMode::Dnsrr => spec::endpoint_model(spec.endpoint),
         EndpointMode::Unnamed => models::EndpointSpec::default(),

@@ -173,6 +173,8 @@ fn model(state: &State, task: &Task) -> TaskModel {
         legs,
         status,
         status_at,
+        ran: _,
+        by_update: _,
         obstacle,
         withdrawn: _,
         stopping_since: _,
@@ -251,7 +253,7 @@ fn state_model(state: TaskState) -> models::TaskState {
 /// A task's leg; its network may be gone already.
 fn attachment_model(state: &State, leg: &TaskLeg) -> Option<AttachmentModel> {
     let TaskLeg { network, ip, mac: _ } = leg;
-    let Network { id, spec, subnet, gateway, vni, next_host: _, created, last } =
+    let Network { id, spec, subnet, gateway, ip_range: _, vni, next_host: _, created, last } =
         &**state.networks.get(network)?;
     let vni = [("com.docker.network.driver.overlay.vxlanid_list", vni.0.to_string())];
     Some(AttachmentModel {

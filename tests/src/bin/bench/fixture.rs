@@ -175,7 +175,8 @@ impl Writer {
                 options: Vec::new(),
             };
             let gateway = subnet.nth(1).expect("a first address");
-            self.user(NetworkCreated { id, spec, subnet, gateway, vni: Vni(4097 + u32::from(n)) });
+            let vni = Vni(4097 + u32::from(n));
+            self.user(NetworkCreated { id, spec, subnet, gateway, ip_range: None, vni });
             self.networks.push((id, subnet, 2));
         }
     }

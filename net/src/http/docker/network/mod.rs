@@ -209,7 +209,7 @@ fn requested(request: models::NetworkCreateRequest) -> Result<NewNetwork, ApiErr
         labels: sorted(labels),
         options: sorted(options),
     };
-    Ok(NewNetwork { spec, subnet, gateway })
+    Ok(NewNetwork { spec, subnet, gateway, ip_range: None })
 }
 
 fn addresses(ipam: Option<models::Ipam>) -> Result<(Option<Subnet>, Option<Ipv4Addr>), Refusal> {
@@ -252,7 +252,8 @@ fn addresses(ipam: Option<models::Ipam>) -> Result<(Option<Subnet>, Option<Ipv4A
 }
 
 fn model(network: &Network) -> models::Network {
-    let Network { id, spec, subnet, gateway, vni, next_host: _, created, last: _ } = network;
+    let Network { id, spec, subnet, gateway, ip_range: _, vni, next_host: _, created, last: _ } =
+        network;
     let NetworkSpec { name, internal, attachable, labels, options } = spec;
     let mut options = map(options);
     options.insert("com.docker.network.driver.overlay.vxlanid_list".to_owned(), vni.0.to_string());
