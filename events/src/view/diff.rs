@@ -46,7 +46,7 @@ pub struct Difference {
 }
 
 /// Fields that every record changes: which record, and when. No difference by themselves.
-const BOOKKEEPING: [&str; 5] = ["changed", "last", "status_at", "updated", "version"];
+const BOOKKEEPING: [&str; 6] = ["changed", "last", "previous", "status_at", "updated", "version"];
 
 /// All differences, by noun and id.
 pub fn diff(before: &State, after: &State) -> Vec<Difference> {

@@ -52,6 +52,7 @@ async fn the_log_tells_who_did_what_and_why() {
           "data": {
             "gateway": "10.0.1.1",
             "id": "evtdem3ubjd8f4r9rw7jhrdqz",
+            "ip_range": null,
             "spec": {
               "attachable": true,
               "internal": false,
@@ -70,7 +71,7 @@ async fn the_log_tells_who_did_what_and_why() {
           "request": "aqxsllb60byeyqyuhd86gkg9w",
           "subject": "network/evtdem3ubjd8f4r9rw7jhrdqz",
           "time": "2026-11-23T14:00:00.003Z",
-          "version": 1,
+          "version": 2,
           "wall": "2026-11-23T14:00:00.003Z",
           "who": "a user"
         }"#]]
@@ -215,7 +216,7 @@ async fn a_follower_hears_news_and_where_it_is() {
     };
     assert_eq!(
         (&event["type"], &event["name"]),
-        (&json!("io.skein.network.created.v1"), &json!("other"))
+        (&json!("io.skein.network.created.v2"), &json!("other"))
     );
     // Whoever kept the bookmark misses nothing.
     let rest = server.get(&format!("/skein/v1/tail?from={bookmark}")).await.lines();
