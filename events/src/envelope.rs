@@ -38,6 +38,8 @@ pub enum Planner {
     Checkpoint,
     /// Tasks follow what is asked for.
     Update,
+    /// A task on each node.
+    Global,
 }
 
 impl fmt::Display for Planner {
@@ -50,6 +52,7 @@ impl fmt::Display for Planner {
             Self::Reaper => "reaper",
             Self::Checkpoint => "checkpoint",
             Self::Update => "update",
+            Self::Global => "global",
         })
     }
 }

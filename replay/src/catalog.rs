@@ -8,6 +8,7 @@ use skein_events::event::Event;
 use skein_events::id::{NodeId, ObjectId, ServiceId, TaskId};
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
+use skein_events::service::Mode;
 
 /// What stays known of a task.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,9 @@ pub struct Catalog {
     positions: BTreeMap<ObjectId, Vec<Position>>,
     names: BTreeMap<ObjectId, String>,
     tasks: BTreeMap<TaskId, TaskPlace>,
+    /// Services whose tasks belong to nodes, and nodes by the numbers that are their slots.
+    global: BTreeSet<ServiceId>,
+    nodes: BTreeMap<u64, NodeId>,
     newest: Position,
 }
 
@@ -46,6 +50,7 @@ impl Catalog {
                 self.names.insert(ObjectId::Cluster(e.id), "swarm".to_owned());
             }
             Event::NodeJoined(e) => {
+                self.nodes.insert(e.number, e.id);
                 self.names.insert(ObjectId::Node(e.id), e.description.hostname.clone());
             }
             Event::NodeDescribed(e) => {
@@ -55,13 +60,18 @@ impl Catalog {
                 self.names.insert(ObjectId::Network(e.id), e.spec.name.to_string());
             }
             Event::ServiceCreated(e) => {
+                if e.spec.mode == Mode::Global {
+                    self.global.insert(e.id);
+                }
                 self.names.insert(ObjectId::Service(e.id), e.spec.name.to_string());
             }
             Event::TaskCreated(e) => {
                 let place = TaskPlace { service: e.service, node: None };
                 self.tasks.insert(e.id, place);
                 let service = self.name(ObjectId::Service(e.service));
-                self.names.insert(ObjectId::Task(e.id), format!("{service}.{}", e.slot));
+                let node = self.nodes.get(&e.slot).filter(|_| self.global.contains(&e.service));
+                let place = node.map_or_else(|| e.slot.to_string(), ToString::to_string);
+                self.names.insert(ObjectId::Task(e.id), format!("{service}.{place}"));
             }
             Event::TaskAssigned(e) => {
                 if let Some(place) = self.tasks.get_mut(&e.id) {

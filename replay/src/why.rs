@@ -101,10 +101,12 @@ fn cause(history: &impl History, record: &Recorded) -> (Option<Position>, Vec<St
                     own().first().copied().or(named)
                 }
                 // Told to run after a delay: what happened to it in between tells more than its birth.
-                Planner::Replicated | Planner::Update if starts(record.event()) => {
+                Planner::Replicated | Planner::Global | Planner::Update
+                    if starts(record.event()) =>
+                {
                     own().first().copied().or(named)
                 }
-                Planner::Replicated | Planner::Update => named
+                Planner::Replicated | Planner::Global | Planner::Update => named
                     .or_else(|| of_service(history, record, before))
                     .or_else(|| own().first().copied()),
                 Planner::Liveness | Planner::Checkpoint => named.or_else(|| own().first().copied()),

@@ -5,8 +5,8 @@ use crate::envelope::Detached;
 use crate::id::ServiceId;
 use crate::record::Position;
 use crate::refusal::Refusal;
-use crate::service::ServiceSpec;
 use crate::service::event::{ServiceCreated, ServiceRemoved, ServiceScaled};
+use crate::service::{Mode, ServiceSpec};
 use crate::state::State;
 
 use super::{Context, check, spec};
@@ -38,6 +38,9 @@ pub(super) fn scale(
     let service = check::service(state, id)?;
     if if_changed.is_some_and(|position| position != service.changed) {
         return Err(Refusal::OutOfSequence);
+    }
+    if service.spec.mode == Mode::Global {
+        return Err(Refusal::Invalid("scale can only be used with replicated mode".to_owned()));
     }
     spec::replicas(replicas)?;
     Ok(vec![ServiceScaled { id, replicas }.into()])

@@ -24,11 +24,7 @@ pub(super) fn check(state: &State, spec: &ServiceSpec) -> Result<(), Refusal> {
     check::labels(labels)?;
     match mode {
         Mode::Replicated { replicas: asked } => replicas(*asked)?,
-        Mode::Global => {
-            return Err(Refusal::Unsupported(
-                "mode global is not there yet: use --mode replicated --replicas N".to_owned(),
-            ));
-        }
+        Mode::Global => {}
     }
     config(update)?;
     config(rollback)?;

@@ -7,6 +7,7 @@ use crate::command::{NewTask, Placement, Sighting};
 use crate::id::{NodeId, ServiceId, TaskId};
 use crate::node::{Availability, Node, NodeState};
 use crate::plan::allocate;
+use crate::plan::global;
 use crate::plan::schedule::filter::{self, Has};
 use crate::plan::schedule::{constraint, only};
 use crate::plan::update;
@@ -43,7 +44,8 @@ pub(super) fn create(
     let mut filled = BTreeSet::new();
     let mut events = Vec::with_capacity(tasks.len());
     for new in tasks {
-        if !is_free(state, service, new) || !filled.insert(new.slot) {
+        let may = global::may_fill(state, service, new.slot);
+        if !may || !is_free(state, service, new) || !filled.insert(new.slot) {
             continue; // a slot is never filled twice
         }
         // In the place of one that has yet to stop, it gets ready and waits for that.

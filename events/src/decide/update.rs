@@ -1,15 +1,18 @@
 //! Decisions about changes of services: what is asked for anew, the way back, and how far the tasks have followed.
 
+use std::sync::Arc;
+
 use crate::codec::NewEvent;
 use crate::envelope::Detached;
 use crate::id::{ServiceId, TaskId};
-use crate::plan::update::is_dirty_at;
+use crate::plan::update::{is_dirty_at, is_in_play};
 use crate::record::Position;
 use crate::refusal::Refusal;
 use crate::service::event::{ServiceUpdateChanged, ServiceUpdateDelayed, ServiceUpdated};
 use crate::service::update::{Update, UpdateState, Way};
 use crate::service::{Mode, Service, ServiceSpec};
 use crate::state::State;
+use crate::task::Task;
 use crate::time::Time;
 
 use super::{check, spec};
@@ -114,9 +117,8 @@ fn next_version(state: &State, id: ServiceId) -> u64 {
 
 /// How many slots have to follow a change to this version.
 fn dirty_slots(state: &State, service: &Service, version: u64, asked: &ServiceSpec) -> u64 {
-    let dirty = |task: &&&std::sync::Arc<crate::task::Task>| {
-        task.desired < crate::task::TaskState::Remove
-            && is_dirty_at(state, task, version, &asked.task)
+    let dirty = |task: &&&Arc<Task>| {
+        is_in_play(state, service, task) && is_dirty_at(state, task, version, &asked.task)
     };
     state.heads_of(service.id).iter().filter(dirty).count() as u64
 }

@@ -4,6 +4,7 @@
 
 pub mod allocate;
 pub mod checkpoint;
+pub mod global;
 pub mod liveness;
 pub mod reap;
 pub mod replicated;

@@ -8,13 +8,13 @@ use crate::decide::{must_leave, on_lost_node};
 use crate::envelope::Planner;
 use crate::id::{NodeId, ObjectId, ServiceId, TaskId};
 use crate::record::Position;
-use crate::service::Service;
+use crate::service::{Mode, Service};
 use crate::state::State;
 use crate::state::touched::Touched;
 use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
 
-use super::{Plan, Proposal, TASKS_PER_PLAN, restart, update};
+use super::{Plan, Proposal, TASKS_PER_PLAN, global, restart, update};
 
 /// What a slot needs.
 enum Need {
@@ -76,7 +76,12 @@ fn scope(state: &State, touched: &Touched) -> BTreeMap<ServiceId, Slots> {
     for object in objects {
         match object {
             ObjectId::Service(id) => add(*id, None),
-            ObjectId::Node(id) => state.tasks_on(*id).for_each(|t| add(t.service, Some(t.slot))),
+            ObjectId::Node(id) => {
+                state.tasks_on(*id).for_each(|t| add(t.service, Some(t.slot)));
+                let Some(node) = state.nodes.get(id) else { continue };
+                let global = state.services.values().filter(|s| s.spec.mode == Mode::Global);
+                global.for_each(|s| add(s.id, Some(node.number)));
+            }
             ObjectId::Task(id) => {
                 state.tasks.get(id).into_iter().for_each(|t| add(t.service, Some(t.slot)));
             }
@@ -84,10 +89,6 @@ fn scope(state: &State, touched: &Touched) -> BTreeMap<ServiceId, Slots> {
         }
     }
     out
-}
-
-fn propose(plan: &mut Plan, cause: Option<Position>, command: Command) {
-    plan.proposals.push(Proposal { planner: Planner::Replicated, cause, command });
 }
 
 /// A removed service's tasks end and are forgotten.
@@ -102,7 +103,8 @@ fn end_all(state: &State, id: ServiceId, plan: &mut Plan, room: &mut usize) {
     *room -= part.len();
     if !part.is_empty() {
         // The removal itself left no noun behind; it is the newest record about the service.
-        propose(plan, None, Command::SetDesired { tasks: part });
+        let (planner, command) = (Planner::Replicated, Command::SetDesired { tasks: part });
+        plan.proposals.push(Proposal { planner, cause: None, command });
     }
 }
 
@@ -143,7 +145,7 @@ impl<'a> Draft<'a> {
             let head = of_slot.max_by_key(|t| (wanted(t), t.born));
             self.surplus.extend(surplus.iter().map(|t| (*t, update::instead_of(state, t))));
             let Some(task) = head else { continue };
-            match need(state, task) {
+            match need(state, service, task) {
                 Need::Nothing => {
                     let waits = task.is_live() && task.desired == TaskState::Ready;
                     if waits && restart::may_start(state, task, now) {
@@ -168,7 +170,10 @@ impl<'a> Draft<'a> {
 
     fn count(&mut self, state: &'a State, service: &Service, room: usize) {
         let used = state.index.tallies.get(&service.id).map_or(0, |t| t.slots);
-        let wanted = service.replicas();
+        let wanted = match service.spec.mode {
+            Mode::Replicated { replicas } => replicas,
+            Mode::Global => return self.count_nodes(state, service, room),
+        };
         if used > wanted {
             for slot in too_many(state, service.id, wanted) {
                 self.endings.remove(&slot);
@@ -185,6 +190,21 @@ impl<'a> Draft<'a> {
             self.fresh = state.free_slots(service.id).take(take).map(new).collect();
         }
         self.left_out = missing - take as u64;
+    }
+
+    fn count_nodes(&mut self, state: &'a State, service: &Service, room: usize) {
+        let global::Count { missing, unfit } = global::count(state, service);
+        for (slot, wanted, cause) in unfit {
+            self.endings.remove(&slot);
+            self.replacements.remove(&slot);
+            self.starts.retain(|t| t.slot != slot);
+            self.surplus.retain(|(t, _)| t.slot != slot);
+            self.surplus.extend(wanted.into_iter().map(|t| (t, cause.max(service.changed))));
+        }
+        self.replacements.retain(|slot, _| global::may_fill(state, service, *slot));
+        let new = |slot| NewTask { slot, replaces: None, delay: Span(0), beside: false };
+        self.fresh = missing.iter().take(room).copied().map(new).collect();
+        self.left_out = (missing.len() - self.fresh.len()) as u64;
     }
 
     fn propose(self, service: &Service, plan: &mut Plan, room: &mut usize) {
@@ -231,8 +251,12 @@ impl<'a> Draft<'a> {
         if !fresh.is_empty() {
             add(service.changed, Command::CreateTasks { service: service.id, tasks: fresh });
         }
+        let planner = match service.spec.mode {
+            Mode::Replicated { .. } => Planner::Replicated,
+            Mode::Global => Planner::Global,
+        };
         for (cause, command) in proposals {
-            propose(plan, Some(cause), command);
+            plan.proposals.push(Proposal { planner, cause: Some(cause), command });
         }
     }
 }
@@ -255,7 +279,10 @@ fn kept_in_slot(state: &State, service: ServiceId, slot: u64) -> Vec<&Task> {
     tasks
 }
 
-fn need(state: &State, task: &Task) -> Need {
+fn need(state: &State, service: &Service, task: &Task) -> Need {
+    if global::is_due(state, service, task) {
+        return Need::Replacement(Span(0));
+    }
     let ended = task.has_ended();
     let leaves = !ended && must_leave(state, task);
     if task.is_live() && !leaves {

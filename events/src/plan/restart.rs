@@ -33,6 +33,11 @@ pub(super) fn may_start(state: &State, task: &Task, now: Time) -> bool {
     task.start_at.map_or(free, |at| at <= now) || starts_by(task) <= now
 }
 
+/// Whether a task ended, or never had a node to end on.
+pub(super) fn is_over(task: &Task) -> bool {
+    task.has_ended() || task.is_over()
+}
+
 fn attempts_left(
     state: &State,
     service: ServiceId,

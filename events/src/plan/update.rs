@@ -16,7 +16,7 @@ use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
 
 use super::schedule::constraint;
-use super::{Plan, Proposal};
+use super::{Plan, Proposal, global};
 
 /// Whether a task runs something else than its service asks for.
 pub fn is_dirty(state: &State, service: &Service, task: &Task) -> bool {
@@ -44,6 +44,11 @@ pub(crate) fn is_dirty_at(state: &State, task: &Task, version: u64, asked: &Task
         constraint::unmet(&asked.placement.constraints, node).is_none()
     };
     !(same_values && moved == *asked && node.is_some_and(stays))
+}
+
+/// Whether a slot with this head takes part in updates: it is in use, and may get a task now.
+pub(crate) fn is_in_play(state: &State, service: &Service, head: &Task) -> bool {
+    head.desired < TaskState::Remove && global::may_fill(state, service, head.slot)
 }
 
 /// Tasks of a slot with two that are to run which the slot does not need: once the new one runs, the old; once the
@@ -132,7 +137,7 @@ impl<'a> Progress<'a> {
     fn of(state: &'a State, service: &Service, update: &Update) -> Self {
         let (mut dirty, mut busy, mut cooling) = (Vec::new(), 0, Vec::new());
         for head in state.heads_of(service.id) {
-            if head.desired == TaskState::Remove {
+            if !is_in_play(state, service, head) {
                 continue;
             }
             if is_dirty(state, service, head) {

@@ -184,9 +184,23 @@ impl State {
         self.versions.get(&(task.service, task.version)).expect("a version outlives its tasks")
     }
 
-    /// A task's name as Swarm writes it: `web.1`.
+    /// A task's name as Swarm writes it: `web.1`, or `web.<node id>` if it belongs to a node.
     pub fn task_name(&self, task: &Task) -> String {
-        format!("{}.{}", self.version_of(task).name, task.slot)
+        format!("{}.{}", self.version_of(task).name, self.place_of(task))
+    }
+
+    /// What tells a task from its service's others, in its name: its slot, or its node where it has one of its own.
+    pub fn place_of(&self, task: &Task) -> String {
+        let global = self.version_of(task).global;
+        match self.node_numbered(task.slot).filter(|_| global) {
+            Some(node) => node.id.to_string(),
+            None => task.slot.to_string(),
+        }
+    }
+
+    /// The node with this number.
+    pub fn node_numbered(&self, number: u64) -> Option<&Arc<Node>> {
+        self.nodes.values().find(|node| node.number == number)
     }
 
     /// Tasks of a service, by slot, then by id.

@@ -69,6 +69,8 @@ pub struct AssignedTask {
     pub service_name: String,
     /// Its place in the service.
     pub slot: u64,
+    /// What tells it from its service's others: its slot, or its node.
+    pub place: String,
     /// How far it is to come.
     pub order: Order,
     /// How far it came.
@@ -84,11 +86,11 @@ pub struct AssignedTask {
 impl AssignedTask {
     /// The container's name, as Docker writes it: `web.1.<task id>`.
     pub fn container_name(&self) -> String {
-        format!("{}.{}.{}", self.service_name, self.slot, self.id)
+        format!("{}.{}.{}", self.service_name, self.place, self.id)
     }
     /// `web.1`.
     pub fn task_name(&self) -> String {
-        format!("{}.{}", self.service_name, self.slot)
+        format!("{}.{}", self.service_name, self.place)
     }
 }
 
@@ -180,6 +182,7 @@ fn assigned(state: &State, task: &Task) -> AssignedTask {
         service: task.service,
         service_name: version.name.to_string(),
         slot: task.slot,
+        place: state.place_of(task),
         order: match task.desired {
             TaskState::Pending
             | TaskState::Assigned

@@ -45,8 +45,9 @@ pub fn zone(state: &State, id: NetworkId) -> Option<Zone> {
         let service = version.name.as_str().to_ascii_lowercase();
         let attachment = version.task.networks.iter().find(|a| a.network == id);
         let aliases = attachment.iter().flat_map(|a| &a.aliases);
-        let full = format!("{service}.{}.{}", task.slot, task.id);
-        let mut names = vec![format!("tasks.{service}"), format!("{service}.{}", task.slot)];
+        let place = state.place_of(task);
+        let full = format!("{service}.{place}.{}", task.id);
+        let mut names = vec![format!("tasks.{service}"), format!("{service}.{place}")];
         for alias in aliases {
             let alias = alias.as_str().to_ascii_lowercase();
             names.push(format!("tasks.{alias}"));

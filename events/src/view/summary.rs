@@ -5,6 +5,7 @@ use std::str::FromStr;
 use crate::id::{NetworkId, NodeId, ObjectId, ServiceId, TaskId};
 use crate::name::Name;
 use crate::refusal::Refusal;
+use crate::service::Mode;
 use crate::state::State;
 use crate::task::TaskState;
 
@@ -23,7 +24,11 @@ pub fn progress(state: &State, id: ServiceId) -> Progress {
         .tasks_of(id)
         .filter(|t| t.status.state == TaskState::Running && t.desired == TaskState::Running)
         .count();
-    let desired = state.services.get(&id).map_or(0, |s| s.replicas());
+    let wanted = || state.heads_of(id).iter().filter(|t| t.desired <= TaskState::Running).count();
+    let desired = state.services.get(&id).map_or(0, |s| match s.spec.mode {
+        Mode::Replicated { replicas } => replicas,
+        Mode::Global => wanted() as u64,
+    });
     Progress { running: running as u64, desired }
 }
 
@@ -87,10 +92,11 @@ pub fn node(state: &State, text: &str) -> Result<NodeId, Refusal> {
 pub fn task(state: &State, text: &str) -> Result<TaskId, Refusal> {
     let by_name = |t: &str| {
         let (rest, last) = t.rsplit_once('.')?;
-        if let Ok(id) = last.parse::<TaskId>() {
-            return state.tasks.get(&id).filter(|t| state.task_name(t) == rest).map(|t| t.id);
+        if let Some(task) = last.parse().ok().and_then(|id: TaskId| state.tasks.get(&id)) {
+            return (state.task_name(task) == rest).then_some(task.id);
         }
-        let slot: u64 = last.parse().ok()?;
+        let node = || last.parse().ok().and_then(|id: NodeId| Some(state.nodes.get(&id)?.number));
+        let slot: u64 = last.parse().ok().or_else(node)?;
         let service = state.index.service_names.get(&rest.parse::<Name>().ok()?.folded())?;
         let of_slot = state.tasks_of_slot(*service, slot);
         of_slot.max_by_key(|t| (t.is_live(), t.born)).map(|t| t.id)

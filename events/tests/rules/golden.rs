@@ -405,6 +405,7 @@ fn every_speaker_is_read_back() {
         Planner::Reaper,
         Planner::Checkpoint,
         Planner::Update,
+        Planner::Global,
     ];
     let planners = planners.into_iter().map(|name| Who::Planner { name });
     let others =

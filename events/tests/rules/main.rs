@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in helpers of tests too, a failed unwrap fails the test")]
 
 mod decide;
+mod global;
 mod golden;
 mod schedule;
 mod story;

@@ -10,7 +10,9 @@ use skein_events::event::Event;
 use skein_events::id::{NodeId, ServiceId, TaskId};
 use skein_events::node::{Availability, ImageChange, NodeState};
 use skein_events::plan;
+use skein_events::plan::schedule::constraint;
 use skein_events::record::{BatchBytes, Detachable, Hash, Place, Position};
+use skein_events::service::Mode;
 use skein_events::service::update::{FailureAction, Millionths, UpdateConfig, UpdateOrder};
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
@@ -152,6 +154,12 @@ impl World {
                 let mut spec = service(&format!("svc{}", name % 4), u64::from(replicas), &on);
                 spec.task.reservations =
                     Resources { cpus: NanoCpus(u64::from(cpus) * 1_000_000_000), memory: Bytes(0) };
+                if name / 4 % 4 == 0 {
+                    spec.mode = Mode::Global;
+                }
+                if name / 16 % 4 == 0 {
+                    spec.task.placement.constraints = vec![zone(name / 64)];
+                }
                 spec.task.restart.condition = match policy % 3 {
                     0 => RestartCondition::Any,
                     1 => RestartCondition::OnFailure,
@@ -369,6 +377,15 @@ fn check_state(before: &State, state: &State) {
         }
         let fenced = task.node.is_some_and(|id| state.nodes[&id].fenced);
         assert!(!fenced || task.desired <= TaskState::Running || task.gone, "a fence frees");
+        let version = state.version_of(task);
+        let node = task.node.and_then(|id| state.nodes.get(&id));
+        let own = node.is_none_or(|n| !version.global || n.number == task.slot);
+        assert!(own, "a global service's task is on its own node");
+        if let (None, Some(node)) = (before.tasks.get(&task.id).and_then(|t| t.node), node) {
+            let unmet = constraint::unmet(&version.task.placement.constraints, node);
+            assert_eq!(unmet, None, "a task is put where its constraints are met");
+            assert!(node.availability == Availability::Active, "and where tasks are taken");
+        }
         if let Some(old) = before.tasks.get(&task.id) {
             assert!(old.status.state <= task.status.state, "a task's state only grows");
             assert!(old.desired <= task.desired, "what it should be only grows");

@@ -201,7 +201,7 @@ fn model(state: &State, task: &Task) -> TaskModel {
             labels: Some(labels.unwrap_or_default()),
             spec: Some(spec::task_model(&runs.task, env, false)),
             service_id: Some(service.to_string()),
-            slot: Some(signed(*slot)),
+            slot: (!runs.global).then(|| signed(*slot)),
             node_id: node.map(|n| n.to_string()),
             assigned_generic_resources: None,
             status: Some(models::TaskStatus {
