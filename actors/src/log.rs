@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{
     Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
@@ -23,12 +24,17 @@ use skein_events::codec::Batch;
 use skein_events::command::Command;
 use skein_events::decide::{self, decide};
 use skein_events::envelope::{Envelope, Who};
+use skein_events::event::Event;
 use skein_events::id::{IdSource, NodeId};
 use skein_events::record::{BatchBytes, Position};
 use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
+use skein_events::task::TaskState;
+use skein_events::task::event::TaskStatusChanged;
+use skein_events::time::{Span, Time};
 use skein_net::backend::{Caller, Committed, Failure, Head};
+use skein_net::measures::MEASURES;
 use skein_store::failpoint;
 
 use crate::clock::{ClusterTime, Entropy};
@@ -148,6 +154,7 @@ struct Pending {
 }
 
 struct Flight {
+    decided: Time,
     batches: Vec<Pending>,
     delivered: usize,
     touched: Touched,
@@ -236,6 +243,7 @@ impl LogActor {
             }
             return;
         };
+        let decided = self.time.now();
         let (mut batches, mut touched, mut bytes) = (Vec::new(), Touched::default(), 0);
         while batches.len() < FLIGHT_COMMANDS && bytes < FLIGHT_BYTES {
             let Some(submit) = self.queue.pop_front() else { break };
@@ -248,7 +256,7 @@ impl LogActor {
             return;
         }
         let flight: Vec<Bytes> = batches.iter().map(|b| b.bytes.clone()).collect();
-        self.flight = Some(Flight { batches, delivered: 0, touched });
+        self.flight = Some(Flight { decided, batches, delivered: 0, touched });
         let outcome = self.consensus.propose(term, flight).into_actor(self);
         ctx.spawn(outcome.map(|verdicts, actor, ctx| {
             if verdicts.iter().any(|v| *v != Verdict::Committed) {
@@ -320,6 +328,8 @@ impl LogActor {
         failpoint("flight.before-publish");
         self.publish(flight.touched);
         failpoint("flight.before-answer");
+        let took = self.time.now().since(flight.decided);
+        measured(&self.state, &flight.batches, took);
         for pending in flight.batches {
             let Pending { first, last, batch, reply, .. } = pending;
             let state = Arc::clone(&self.state);
@@ -391,6 +401,20 @@ impl LogActor {
             }
         }
         self.listeners.retain(|l| l.to.connected());
+    }
+}
+
+/// Counts a landed flight, and how long each of the tasks that run since had been waiting.
+fn measured(state: &State, batches: &[Pending], took: Span) {
+    MEASURES.flight(batches.len(), Duration::from_nanos(took.0));
+    for entry in batches.iter().flat_map(|pending| &pending.batch.entries) {
+        if let Event::TaskStatusChanged(TaskStatusChanged { id, status }) = &entry.event
+            && status.state == TaskState::Running
+            && let Some(task) = state.tasks.get(id)
+        {
+            let waited = task.status_at.since(task.created).0;
+            MEASURES.scheduled(Duration::from_nanos(waited));
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,7 @@ use skein_runtime::api::Runtime;
 use skein_runtime::machine::{Machine, Options};
 use skein_store::FileDisk;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::{DaemonArgs, LogFormat, LogLevel};
 use crate::failure::FATAL;
@@ -55,6 +57,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let _lock = FileDisk::open(&data_root)?;
     let listener = listen(&args.host)?;
     let id = identity(&data_root)?;
+    let metrics = args.metrics_addr.map(listen_for_metrics).transpose()?;
 
     let serving = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -114,6 +117,14 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
             tokio::net::UnixListener::from_std(listener)?
         };
         serving.spawn(supervisor::watchdog(Arc::clone(&backend)));
+        let closing = CancellationToken::new();
+        let _until_the_end = closing.clone().drop_guard();
+        if let Some(metrics) = metrics {
+            let _on = serving.enter();
+            let metrics = tokio::net::TcpListener::from_std(metrics)?;
+            let backend = Arc::clone(&backend);
+            serving.spawn(skein_net::http::serve_metrics(metrics, backend, closing));
+        }
         let http = serving.spawn(skein_net::http::serve(listener, backend, async {
             // The sender gone means the same as told.
             drop(stopped.await);
@@ -184,6 +195,19 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         .with_context(|| format!("cannot listen on {}", path.display()))?;
     fs::set_permissions(&hidden, fs::Permissions::from_mode(0o660))?;
     fs::rename(&hidden, path)?;
+    Ok(listener)
+}
+
+/// Takes the address for metrics. Whoever reaches it may read them, so more than this host is worth a word.
+fn listen_for_metrics(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener =
+        TcpListener::bind(address).with_context(|| format!("cannot serve metrics at {address}"))?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    tracing::info!("metrics at http://{address}/metrics");
+    if !address.ip().is_loopback() {
+        tracing::warn!("metrics at {address} are read by everybody who reaches it");
+    }
     Ok(listener)
 }
 

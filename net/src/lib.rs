@@ -5,6 +5,7 @@ pub mod backend;
 pub mod ca;
 pub mod dns;
 pub mod http;
+pub mod measures;
 pub mod overlay;
 pub mod session;
 pub mod token;

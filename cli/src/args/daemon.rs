@@ -1,6 +1,7 @@
 //! Options of `skein daemon`.
 //! Apart from the composition root, so that the root holds no help texts.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::Host;
@@ -60,6 +61,9 @@ pub struct DaemonArgs {
     /// How much of them; RUST_LOG goes before it and can name single modules
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     pub log_level: LogLevel,
+    /// Serve Prometheus metrics, /healthz and /readyz there, to whoever reaches it; Docker's is 127.0.0.1:9323
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub metrics_addr: Option<SocketAddr>,
     /// Socket to serve, filled in from the global --host
     #[arg(skip)]
     pub host: PathBuf,

@@ -27,6 +27,7 @@ use skein_events::view::dns::Zone;
 use self::answer::Answer;
 use self::forward::{Forwarded, Forwarder};
 use self::shuffle::Shuffle;
+use crate::measures::MEASURES;
 use crate::overlay::DnsSockets;
 
 /// Seconds an answer may be kept. A task leaves its names before it is stopped, so a client that keeps one longer than this meets a dead
@@ -151,6 +152,12 @@ impl RequestHandler for Handler {
             edns.set_max_payload(asked.max_payload()).set_version(0);
             edns.set_dnssec_ok(asked.flags().dnssec_ok);
             edns
+        });
+        MEASURES.name(match metadata.response_code {
+            ResponseCode::NoError => "noerror",
+            ResponseCode::NXDomain => "nxdomain",
+            ResponseCode::ServFail => "servfail",
+            _ => "other",
         });
         let mut builder = MessageResponseBuilder::from_message_request(request);
         if let Some(edns) = &edns {

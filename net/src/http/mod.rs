@@ -8,6 +8,7 @@ mod docker;
 mod error;
 mod filters;
 mod health;
+mod metrics;
 mod moment;
 mod serve;
 mod skein;
@@ -32,7 +33,7 @@ use crate::backend::Backend;
 use docker::exec::Sessions;
 use error::ApiError;
 
-pub use serve::serve;
+pub use serve::{serve, serve_metrics};
 
 /// The newest version of Docker's API that is spoken.
 pub const API_VERSION: &str = "1.50";
@@ -60,11 +61,16 @@ impl App {
 fn router(app: App) -> Router {
     Router::new()
         .merge(docker::routes())
-        .merge(health::routes())
+        .merge(probes())
         .nest("/skein/v1", skein::routes())
         .fallback(absent::answer)
         .method_not_allowed_fallback(absent::answer)
         .with_state(app)
+}
+
+/// What watches over a daemon and changes nothing, on the socket and on the listener for metrics.
+fn probes() -> Router<App> {
+    health::routes().merge(metrics::routes())
 }
 
 /// A query string, refused in our own words when it is not one.

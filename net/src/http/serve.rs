@@ -12,12 +12,14 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
+use crate::measures::MEASURES;
 
 use super::caller::Names;
 use super::error::ApiError;
@@ -81,6 +83,46 @@ pub async fn serve(
     }
 }
 
+/// Connections to the metrics at once: a few scrapers and probes.
+const METRICS_CONNECTIONS_MAX: usize = 32;
+/// A scraper that has not sent its request by then is not one.
+const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves metrics and probes over TCP, to anybody who reaches the listener, until `shutdown` resolves.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    backend: Arc<dyn Backend>,
+    shutdown: CancellationToken,
+) {
+    let routes = super::probes().fallback(super::absent::answer).with_state(App::new(backend));
+    let routes = TowerToHyperService::new(routes);
+    let slots = Arc::new(Semaphore::new(METRICS_CONNECTIONS_MAX));
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned().await.expect("never closed");
+        let accepted = tokio::select! {
+            () = shutdown.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(METRICS_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), routes.clone());
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                // A scraper that went away needs no answer.
+                _ = connection => {}
+                () = shutdown.cancelled() => {}
+            }
+            drop(slot);
+        });
+    }
+}
+
 struct Server {
     routes: TowerToHyperService<axum::Router>,
     names: Names,
@@ -120,6 +162,7 @@ impl Server {
     }
 
     async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+        let (began, method) = (Instant::now(), request.method().clone());
         let mut response = match without_version(request.uri()) {
             Ok(None) => self.routes.call(request).await?,
             Ok(Some(uri)) => {
@@ -128,6 +171,7 @@ impl Server {
             }
             Err(error) => error.into_response(),
         };
+        MEASURES.request(method.as_str(), response.status().as_u16(), began.elapsed());
         let headers = response.headers_mut();
         headers.insert("api-version", HeaderValue::from_static(API_VERSION));
         headers.insert("ostype", HeaderValue::from_static("linux"));
