@@ -3,6 +3,7 @@
 
 pub(crate) mod human;
 mod list;
+mod meter;
 mod object;
 mod table;
 mod template;
@@ -11,6 +12,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
 pub(crate) use list::{Cell, Column, Form};
+pub(crate) use meter::{Meter, Step};
 pub(crate) use object::Shape;
 
 use crate::args::Listing;
@@ -21,6 +23,7 @@ pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     colour: Colour,
+    terminal: bool,
 }
 
 /// Which of the two streams may be styled.
@@ -34,14 +37,21 @@ impl Screen {
     /// This process's standard streams, each in colour if it is a terminal and nobody said otherwise.
     pub(crate) fn standard() -> Self {
         let out = coloured(variable, io::stdout().is_terminal());
+        let dumb = variable("TERM").is_some_and(|value| value == "dumb");
+        let terminal = io::stdout().is_terminal() && !dumb;
         let colour = Colour { out, err: error_is_coloured() };
-        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), colour }
+        Self { out: Box::new(io::stdout()), err: Box::new(io::stderr()), colour, terminal }
     }
 
     /// Any two writers, without colour.
     #[cfg(test)]
     pub(crate) fn new(out: impl Write + 'static, err: impl Write + 'static) -> Self {
-        Self { out: Box::new(out), err: Box::new(err), colour: Colour::default() }
+        Self { out: Box::new(out), err: Box::new(err), colour: Colour::default(), terminal: false }
+    }
+
+    /// Progress that is drawn over itself, if the result goes to a terminal that can.
+    pub(crate) fn meter(&self) -> Option<Meter> {
+        self.terminal.then(|| Meter::new(indicatif::ProgressDrawTarget::stdout()))
     }
 
     /// A line of the result, at once.

@@ -1,5 +1,6 @@
 //! Waits until a service runs as it was asked to, as `service create` and `service scale` do unless detached.
-//! It asks again and again like Docker's client, so that it works with any Engine API; it prints only what changed.
+//! It asks again and again like Docker's client, so that it works with any Engine API. A terminal sees bars, anything else a
+//! line for what changed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use bollard_stubs::models::{Service, ServiceUpdateStatusStateEnum, Task, TaskSta
 use crate::args::At;
 use crate::client::Query;
 use crate::failure::Failure;
+use crate::screen::{Meter, Step};
 use crate::session::Session;
 
 /// Pause between two looks, as Docker's client.
@@ -16,11 +18,26 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// How long the tasks have to stay up when the service's update configuration does not say.
 const MONITOR: Duration = Duration::from_secs(5);
 
+/// What a task goes through until it runs, as Docker's client counts it.
+const STAGES: [&str; 9] = [
+    "new",
+    "allocated",
+    "pending",
+    "assigned",
+    "accepted",
+    "preparing",
+    "ready",
+    "starting",
+    "running",
+];
+
 /// What one look shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Progress {
     running: u64,
     desired: u64,
+    /// How far the newest task of each slot has come.
+    steps: BTreeMap<u64, Step>,
     /// The newest error of each slot that is not running, by task name.
     errors: BTreeMap<String, String>,
 }
@@ -29,30 +46,55 @@ struct Progress {
 pub(super) async fn wait(session: &mut Session, id: &str) -> Result<(), Failure> {
     let mut looks = tokio::time::interval(PAUSE);
     let mut shown = Progress::default();
-    let mut complete_since = None;
+    let mut complete_since: Option<tokio::time::Instant> = None;
+    let mut meter = session.screen.meter();
     loop {
         let look = looks.tick().await;
         let (service, tasks) = read(session, id).await?;
         failed_update(&service)?;
         let now = progress(&service, &tasks);
-        report(session, &shown, &now, complete_since.is_none() && shown == Progress::default())?;
+        let first = complete_since.is_none() && shown == Progress::default();
+        match &mut meter {
+            Some(meter) => draw(meter, &shown, &now, complete_since.map(|_| monitor(&service)))?,
+            None => report(session, &shown, &now, first)?,
+        }
         if now.running < now.desired {
             complete_since = None;
         } else {
             let monitor = monitor(&service);
             let since = *complete_since.get_or_insert(look);
-            if since == look && !monitor.is_zero() {
-                session.screen.line(format_args!(
-                    "verify: Waiting {} seconds to verify that tasks are stable...",
-                    monitor.as_secs()
-                ))?;
+            if since == look && !monitor.is_zero() && meter.is_none() {
+                session.screen.line(waiting(monitor))?;
             }
             if look.duration_since(since) >= monitor {
+                if let Some(meter) = meter.take() {
+                    meter.finish();
+                }
                 return session.screen.line(format_args!("verify: Service {id} converged"));
             }
         }
         shown = now;
     }
+}
+
+fn waiting(monitor: Duration) -> String {
+    format!("verify: Waiting {} seconds to verify that tasks are stable...", monitor.as_secs())
+}
+
+/// Redraws the bars. Errors are in the lines of their slots; the first is told with a hint that stays.
+fn draw(
+    meter: &mut Meter,
+    shown: &Progress,
+    now: &Progress,
+    verifying: Option<Duration>,
+) -> Result<(), Failure> {
+    let Progress { running, desired, steps, errors } = now;
+    if let (true, Some((task, error))) = (shown.errors.is_empty(), errors.first_key_value()) {
+        meter.say(&format!("{task}: {error}\nhint: skein why {task}"))?;
+    }
+    let end = verifying.map(waiting).unwrap_or_default();
+    meter.show(*running.min(desired), *desired, steps, &end);
+    Ok(())
 }
 
 async fn read(session: &Session, id: &str) -> Result<(Service, Vec<Task>), Failure> {
@@ -77,7 +119,7 @@ fn report(
     now: &Progress,
     first: bool,
 ) -> Result<(), Failure> {
-    let Progress { running, desired, errors } = now;
+    let Progress { running, desired, errors, steps: _ } = now;
     if first || (shown.running, shown.desired) != (*running, *desired) {
         let running = running.min(desired);
         session.screen.line(format_args!("overall progress: {running} out of {desired} tasks"))?;
@@ -103,6 +145,7 @@ fn progress(service: &Service, tasks: &[Task]) -> Progress {
             newest.insert(slot, task);
         }
     }
+    let steps = newest.values().filter_map(|task| step(task)).collect();
     let ran_out = tasks.iter().filter(|task| task.status.as_ref().is_some_and(|s| s.err.is_some()));
     let mut errors = BTreeMap::new();
     for task in ran_out {
@@ -118,8 +161,24 @@ fn progress(service: &Service, tasks: &[Task]) -> Progress {
         running: status.running_tasks.unwrap_or_default()
             + status.completed_tasks.unwrap_or_default(),
         desired: status.desired_tasks.unwrap_or_default(),
+        steps,
         errors,
     }
+}
+
+/// Slot and stage of a task; none of one that is to end.
+fn step(task: &Task) -> Option<(u64, Step)> {
+    let slot = u64::try_from(task.slot?).ok()?;
+    let status = task.status.as_ref()?;
+    if let Some(error) = status.err.as_ref().filter(|error| !error.is_empty()) {
+        return Some((slot, Step::Stuck(error.clone())));
+    }
+    let name = status.state.as_ref()?.to_string();
+    let stage = STAGES.iter().position(|stage| *stage == name).map(|at| at as u64 + 1);
+    let wanted = task.desired_state.as_ref().is_none_or(|state| state <= &TaskState::RUNNING);
+    wanted.then(|| {
+        (slot, Step::Stage(stage.unwrap_or(STAGES.len() as u64), STAGES.len() as u64, name))
+    })
 }
 
 fn monitor(service: &Service) -> Duration {

@@ -1,0 +1,177 @@
+//! Progress on a terminal: a line for the whole, a line a slot with a bar, a line for what is waited for at the end.
+//! Only the look, which is Docker's; elsewhere than on a terminal the commands print lines of their own.
+
+use std::collections::BTreeMap;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Slots shown one by one; with more of them only the whole has a bar, as Docker's.
+const SLOTS_MAX: usize = 20;
+/// Length of a bar.
+const BAR: &str = "[{bar:50}]";
+
+/// How far one slot has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// So many of so many stages, and the name of the present one.
+    Stage(u64, u64, String),
+    /// It does not come further, and why.
+    Stuck(String),
+}
+
+/// Lines that are drawn over each other.
+pub(crate) struct Meter {
+    lines: MultiProgress,
+    whole: ProgressBar,
+    slots: BTreeMap<u64, ProgressBar>,
+    end: ProgressBar,
+}
+
+impl Meter {
+    pub(super) fn new(to: ProgressDrawTarget) -> Self {
+        let lines = MultiProgress::with_draw_target(to);
+        let line = |template: &str| {
+            let bar = ProgressBar::new(0).with_style(style(template));
+            lines.add(bar)
+        };
+        let (whole, end) = (line("{msg}"), line("{msg}"));
+        Self { lines, whole, slots: BTreeMap::new(), end }
+    }
+
+    /// Draws what is so now.
+    pub(crate) fn show(&mut self, done: u64, of: u64, steps: &BTreeMap<u64, Step>, end: &str) {
+        self.whole.set_length(of);
+        self.whole.set_position(done);
+        let many = steps.len() > SLOTS_MAX;
+        self.whole.set_style(style(&if many { format!("{{msg}} {BAR}") } else { "{msg}".into() }));
+        self.whole.set_message(format!("overall progress: {done} out of {of} tasks"));
+        let gone = |slot: &u64| many || !steps.contains_key(slot);
+        for slot in self.slots.keys().copied().filter(gone).collect::<Vec<_>>() {
+            if let Some(bar) = self.slots.remove(&slot) {
+                bar.finish_and_clear();
+                self.lines.remove(&bar);
+            }
+        }
+        for (slot, step) in steps.iter().filter(|_| !many) {
+            let before = self.slots.range(..slot).next_back().map_or(&self.whole, |(_, bar)| bar);
+            let bar = match self.slots.get(slot) {
+                Some(bar) => bar.clone(),
+                None => self.lines.insert_after(before, ProgressBar::new(0)),
+            };
+            bar.set_prefix(format!("{slot}/{of}"));
+            match step {
+                Step::Stage(stage, stages, name) => {
+                    bar.set_style(style(&format!("{{prefix}}: {{msg:9}} {BAR}")));
+                    bar.set_length(*stages);
+                    bar.set_position(*stage);
+                    bar.set_message(name.clone());
+                }
+                Step::Stuck(why) => {
+                    bar.set_style(style("{prefix}: {msg}"));
+                    bar.set_message(super::table::printable(why));
+                }
+            }
+            self.slots.insert(*slot, bar);
+        }
+        self.end.set_message(end.to_owned());
+    }
+
+    /// A line above the others, which stays.
+    pub(crate) fn say(&self, text: &str) -> std::io::Result<()> {
+        self.lines.println(text)
+    }
+
+    /// Leaves everything as it was last drawn.
+    pub(crate) fn finish(self) {
+        for bar in std::iter::once(&self.whole).chain(self.slots.values()).chain([&self.end]) {
+            bar.abandon();
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).expect("these templates are ours");
+    style.progress_chars("=> ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use expect_test::expect;
+    use indicatif::TermLike;
+
+    use super::*;
+
+    /// What was written since it was last looked at.
+    #[derive(Clone, Debug, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl Paper {
+        fn write(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn lines(&self) -> String {
+            let text = std::mem::take(&mut *self.0.lock().unwrap());
+            text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+        }
+    }
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            100
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write(&format!("{text}\n"))
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.write(text)
+        }
+        /// A line that is drawn again replaces what was drawn.
+        fn clear_line(&self) -> io::Result<()> {
+            self.0.lock().unwrap().clear();
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn drawn(steps: impl IntoIterator<Item = (u64, Step)>, of: u64, end: &str) -> String {
+        let paper = Paper::default();
+        let mut meter =
+            Meter::new(ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255));
+        meter.show(1, of, &steps.into_iter().collect(), end);
+        meter.finish();
+        paper.lines()
+    }
+
+    #[test]
+    fn a_terminal_sees_a_bar_a_slot_or_one_for_many() {
+        let running = Step::Stage(9, 9, "running".to_owned());
+        let preparing = Step::Stage(6, 9, "preparing".to_owned());
+        let stuck = Step::Stuck("no suitable node".to_owned());
+        let few = [(1, running.clone()), (2, preparing), (3, stuck)];
+        expect![[r#"
+            overall progress: 1 out of 3 tasks                                                                  1/3: running   [==================================================]                                 2/3: preparing [=================================>                ]                                 3/3: no suitable node                                                                               verify: Waiting 5 seconds
+        "#]].assert_eq(&drawn(few, 3, "verify: Waiting 5 seconds"));
+        expect![[r#"
+            overall progress: 1 out of 50 tasks [=>                                                ]
+        "#]]
+        .assert_eq(&drawn((1..=50).map(|slot| (slot, running.clone())), 50, ""));
+    }
+}
