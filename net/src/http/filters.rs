@@ -195,6 +195,19 @@ fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text: String, inner in "[\\[\\]{}\":,a-z0-9!^$]{0,40}", now: u64) {
+            for text in [text, inner.clone(), format!("{{\"until\":[\"{inner}\"]}}")] {
+                if let Ok(filters) = Filters::parse(&text, &["until", "name", "label"]) {
+                    drop(filters.until(Time(now)));
+                    filters.part("name", &inner);
+                    filters.labels(&[(inner.clone(), text)]);
+                }
+            }
+        }
+    }
+
     #[test]
     fn both_encodings_mean_the_same() {
         let go = Filters::parse(r#"{"label":{"a=b":true,"c":false}}"#, &["label"]);

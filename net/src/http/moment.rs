@@ -127,6 +127,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_moment_or_refused(text: String, near in "[-@]?[0-9]{0,25}(ms|s|m|h|d|x)?[0-9]{0,3}[smh]?") {
+            for text in [text, near] {
+                drop((parse(&text), span(&text)));
+            }
+        }
+    }
+
     #[test]
     fn times_are_written_as_docker_writes_them() {
         assert_eq!(rfc3339(Time(1_795_402_747_120_000_000)), "2026-11-23T02:59:07.12Z");

@@ -70,6 +70,37 @@ async fn deep_nesting_and_odd_bytes_are_refused() {
     server.stop().await;
 }
 
+/// Time passes only while nothing is left to do, so minutes of waiting take none.
+#[tokio::test(start_paused = true)]
+async fn clients_that_hang_hold_up_nobody_and_are_let_go() {
+    let server = Server::with_story().await;
+    let before = server.get("/networks").await.done(200);
+    let (head, body) = (
+        "GET /_ping HTTP/1.1\r\nHost: sl",
+        "POST /networks/create HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
+    );
+    let mut hanging = Vec::new();
+    for start in ["", head, body].repeat(50) {
+        let mut stream = UnixStream::connect(server.path()).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        hanging.push((start, stream));
+    }
+    assert_eq!(server.get("/networks").await.done(200), before);
+    for (start, mut stream) in hanging {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        let fits = if start == body {
+            answer.starts_with("HTTP/1.1 408")
+        } else {
+            !answer.contains(" 200 ")
+        };
+        assert!(fits, "{start:?}: {answer}");
+    }
+    assert_eq!(server.get("/networks").await.done(200), before);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_body_that_is_cut_off_changes_nothing() {
     let server = Server::with_story().await;
