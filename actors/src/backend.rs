@@ -114,7 +114,15 @@ impl Backend for Service {
         caller: Caller,
         command: Command,
     ) -> BoxFuture<'_, Result<Committed, Failure>> {
-        Box::pin(async move { self.running()?.face.submit(caller, None, command).await })
+        Box::pin(async move {
+            let running = self.running()?;
+            // Removing is how a user makes space.
+            let removes = matches!(command, Command::RemoveService(_) | Command::RemoveNetwork(_));
+            if !removes || running.face.log.is_held() {
+                health::has_room(Some(&running), &self.local.data_root)?;
+            }
+            running.face.submit(caller, None, command).await
+        })
     }
 
     fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>> {
@@ -216,6 +224,7 @@ impl Backend for Service {
     ) -> BoxFuture<'_, Result<Committed, Failure>> {
         Box::pin(async move {
             let running = self.running()?;
+            health::has_room(Some(&running), &self.local.data_root)?;
             let face = &running.face;
             let log = face.log.clone();
             let found = blocking(move || history::detachable(&log, position)).await?;
@@ -242,6 +251,7 @@ impl Backend for Service {
         init: InitSwarm,
     ) -> BoxFuture<'_, Result<NodeId, Failure>> {
         Box::pin(async move {
+            health::has_room(None, &self.local.data_root)?;
             let (reply, answer) = oneshot::channel();
             let ended = |_| Failure::Unavailable("the daemon is ending".to_owned());
             self.member.send(Init { caller, init, reply }).await.map_err(ended)?;

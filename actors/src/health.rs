@@ -14,7 +14,7 @@ use crate::member::{MemberActor, Running};
 
 /// A thread that has not answered after so long does not answer: the longest commit and the longest plan take less.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Less room than this on the disk, and the next snapshot may not fit.
+/// Less room than this on the disk, and the next snapshot may not fit: users' commands are refused.
 const ROOM_MIN: u64 = 64 << 20;
 
 /// Asks the actors, the one writer, consensus and the log's writer for an answer, one after another.
@@ -73,6 +73,20 @@ pub(crate) fn checks(running: Option<&Running>, data_root: &str) -> Vec<Check> {
     };
     checks.push(Check { name: "disk", problem });
     checks
+}
+
+/// Refuses what a user asks for while the disk is nearly full: what is left is for what happens by itself.
+pub(crate) fn has_room(running: Option<&Running>, data_root: &str) -> Result<(), Failure> {
+    let held = running.is_some_and(|running| running.face.log.is_held());
+    match FileDisk::room(data_root.as_ref()) {
+        Ok(room) if room >= ROOM_MIN && !held => Ok(()),
+        Ok(room) => Err(Failure::Unavailable(format!(
+            "no space left on the disk of {data_root}: {} MiB are free and {} are needed; nothing was changed, containers go on, and commands are taken again when there is space",
+            room >> 20,
+            ROOM_MIN >> 20,
+        ))),
+        Err(error) => Err(Failure::Internal(format!("{data_root} cannot be asked: {error}"))),
+    }
 }
 
 #[cfg(test)]

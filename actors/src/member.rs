@@ -2,7 +2,7 @@
 //! The only place that starts and ends a swarm; the API reads the running one through `Membership`.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
@@ -25,7 +25,7 @@ use crate::agent::{AgentActor, EndAll, Tools};
 use crate::consensus::Seat;
 use crate::log::Beat;
 use crate::reasons::Reasons;
-use crate::swarm::{Face, Seams, Swarm};
+use crate::swarm::{self, Face, Seams, Swarm};
 use crate::vault::Vault;
 
 /// Requests to make or leave a swarm that may wait: they are rare.
@@ -103,6 +103,18 @@ fn invalid(error: impl std::fmt::Display) -> Failure {
     Failure::Refused(Refusal::Invalid(error.to_string()))
 }
 
+/// Why a swarm cannot be taken up, and the way out when it is the log.
+fn unusable(error: &swarm::Error, folder: &Path) -> Failure {
+    let text = match error {
+        swarm::Error::Log(_) | swarm::Error::History(_) => format!(
+            "{error}\nthe log was left as it is, containers too; the way out: put a copy of {0} in its place, or move {0} away to begin without a swarm",
+            folder.display()
+        ),
+        swarm::Error::Consensus(_) | swarm::Error::Disk { .. } => error.to_string(),
+    };
+    Failure::Internal(text)
+}
+
 impl MemberActor {
     /// Takes up the membership of the data root, if it has one. Runs on the actors' thread.
     pub async fn resume(ground: Ground) -> Result<Addr<Self>, Failure> {
@@ -120,7 +132,8 @@ async fn take_up(
     vault: &Vault,
 ) -> Result<Option<(Swarm, Addr<AgentActor>)>, Failure> {
     let disk: Arc<dyn Disk> = Arc::new(FileDisk::open(&ground.folder).map_err(internal)?);
-    let swarm = Swarm::start(&ground.seams, disk, vault.node, vault.number).map_err(internal)?;
+    let started = Swarm::start(&ground.seams, disk, vault.node, vault.number);
+    let swarm = started.map_err(|error| unusable(&error, &ground.folder))?;
     let begun = swarm.caught_up().await.map_err(internal)?;
     if !begun || swarm.face.state().cluster.is_none() {
         // The swarm was never made: the daemon ended between its first file and its first record.

@@ -106,26 +106,27 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     };
     let local = local(&description, &data_root, id);
     let host = args.host;
-    actix::System::new().block_on(async move {
+    let on = serving.handle().clone();
+    let ended = actix::System::new().block_on(async move {
         let member = MemberActor::resume(ground).await.map_err(anyhow::Error::new)?;
         let service = Service { member: member.clone(), membership, runtime, clock, local };
         let (stop, stopped) = oneshot::channel::<()>();
         let backend: Arc<dyn Backend> = Arc::new(service);
         listener.set_nonblocking(true)?;
         let listener = {
-            let _on = serving.enter();
+            let _on = on.enter();
             tokio::net::UnixListener::from_std(listener)?
         };
-        serving.spawn(supervisor::watchdog(Arc::clone(&backend)));
+        on.spawn(supervisor::watchdog(Arc::clone(&backend)));
         let closing = CancellationToken::new();
         let _until_the_end = closing.clone().drop_guard();
         if let Some(metrics) = metrics {
-            let _on = serving.enter();
+            let _on = on.enter();
             let metrics = tokio::net::TcpListener::from_std(metrics)?;
             let backend = Arc::clone(&backend);
-            serving.spawn(skein_net::http::serve_metrics(metrics, backend, closing));
+            on.spawn(skein_net::http::serve_metrics(metrics, backend, closing));
         }
-        let http = serving.spawn(skein_net::http::serve(listener, backend, async {
+        let http = on.spawn(skein_net::http::serve(listener, backend, async {
             // The sender gone means the same as told.
             drop(stopped.await);
         }));
@@ -138,9 +139,11 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         member.send(ShutDown(done)).await?;
         ended.await?;
         drop(fs::remove_file(&host));
-        serving.shutdown_background();
         Ok(())
-    })
+    });
+    // Out here, because it may not end within another: also when the start fails.
+    serving.shutdown_background();
+    ended
 }
 
 /// Diagnostics go to standard error. RUST_LOG, which can name single modules, goes before the level.

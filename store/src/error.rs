@@ -1,6 +1,8 @@
 //! What can go wrong with the log, and how it is said to the user.
 //! One type for the whole crate: every caller either ends the process or prints it.
 
+use std::io;
+
 use skein_events::record::{Malformed, Position};
 
 /// Why an entry is not what was written.
@@ -30,8 +32,13 @@ pub enum Damage {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process has the directory.
-    #[error("data root in use: another daemon runs on {0}")]
-    InUse(String),
+    #[error("data root in use: {by} runs on {root}")]
+    InUse {
+        /// The directory.
+        root: String,
+        /// Who has it.
+        by: String,
+    },
     /// A file of another format, or none of ours.
     #[error("the log is of format {found}, this version reads format {known}")]
     Format {
@@ -64,6 +71,9 @@ pub enum Error {
     /// No record, or no detachable part, at a position.
     #[error("record {0} has nothing to redact")]
     NothingToRedact(Position),
+    /// A copy of the log, which a redaction makes, does not fit.
+    #[error("the disk is full: the log cannot be written anew")]
+    Full,
     /// The writer has ended.
     #[error("the log is closed")]
     Closed,
@@ -73,6 +83,29 @@ pub enum Error {
     /// The disk refused.
     #[error("the log's disk failed: {0}")]
     Disk(#[from] std::io::Error),
+}
+
+impl Error {
+    /// Whether there was no space for what was to be written. Nothing is lost by it: what a transaction had written is dropped.
+    pub(crate) fn is_full(&self) -> bool {
+        let error = match self {
+            Self::Disk(error) => error,
+            Self::Database(error) => match &**error {
+                redb::Error::Io(error) => error,
+                // The list is the library's, and no other entry of it is about the disk.
+                _ => return false,
+            },
+            Self::InUse { .. }
+            | Self::Format { .. }
+            | Self::Damaged { .. }
+            | Self::Short { .. }
+            | Self::DamagedValue(_)
+            | Self::NothingToRedact(_)
+            | Self::Full
+            | Self::Closed => return false,
+        };
+        matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    }
 }
 
 macro_rules! from_redb {

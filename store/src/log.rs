@@ -3,6 +3,7 @@
 //! uncommitted transaction of the database, which the database drops; so a bad row is never a torn one.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bytes::Bytes;
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) recent: Mutex<Recent>,
     pub(crate) head: watch::Sender<Head>,
     pub(crate) queue: mpsc::Sender<Op>,
+    /// The disk is full, and what is queued waits for space.
+    pub(crate) held: AtomicBool,
 }
 
 /// Where the readable history ends: the last record that is committed and handed to the state.
@@ -127,6 +130,7 @@ impl Log {
             recent: Mutex::new(known.recent()),
             head: watch::Sender::new(head),
             queue,
+            held: AtomicBool::new(false),
         }));
         let writer =
             Writer::new(log.clone(), operations, known.meta, disk, options, Box::new(fatal));
@@ -231,6 +235,11 @@ impl Log {
     /// still holds. Snapshots that may hold it are dropped. The file is written anew, so this takes as long as the log is large.
     pub async fn redact(&self, position: Position) -> Result<(), Error> {
         self.ask(|done| Op::Redact { position, done }).await?
+    }
+
+    /// Whether the disk is full, so that nothing can be written at present.
+    pub fn is_held(&self) -> bool {
+        self.0.held.load(Ordering::Relaxed)
     }
 
     /// Answers when the writer has done what was queued before: it lives, and the disk lets it go on.

@@ -43,8 +43,20 @@ pub(crate) fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<()
         return Ok(());
     }
     writer.disk.remove(FILE)?;
-    let new = log::make(writer.disk.as_ref(), FILE, writer.options)?;
-    copy(log, &new, &rows, first, writer.options.quick_repair)?;
+    let copied = log::make(writer.disk.as_ref(), FILE, writer.options).and_then(|new| {
+        copy(log, &new, &rows, first, writer.options.quick_repair)?;
+        Ok(new)
+    });
+    let new = match copied {
+        Ok(new) => new,
+        Err(error) if error.is_full() => {
+            // The log stays as it is; what was ordered is done by the next start that has the space.
+            writer.disk.remove(FILE)?;
+            told.into_iter().for_each(|done| drop(done.send(Err(Error::Full))));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     failpoint("redact.before-replace");
     writer.disk.replace(FILE, log::FILE)?;
     failpoint("redact.after-replace");

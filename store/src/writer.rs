@@ -2,9 +2,15 @@
 //! An async loop and not a thread, so the simulator can run it on virtual time; the daemon blocks a thread of its own on it.
 //!
 //! Invariant: nobody is told before the commit that holds his write is durable; after a failed commit nobody is told anything.
+//!
+//! A full disk is no failed commit: the transaction is dropped and the same writes are tried again, until there is space
+//! or the log is closed. Only a failed sync leaves in doubt what is on the disk, and that ends the process.
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use openraft::storage::IOFlushed;
 use skein_events::record::Position;
@@ -13,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::failpoint::failpoint;
-use crate::log::{Log, Options};
+use crate::log::{self, Log, Options};
 use crate::raft::{Types, Vote};
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{self, BASES, ENTRIES, MEMBERSHIPS};
@@ -24,6 +30,8 @@ use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
 pub(crate) const QUEUE: usize = 4096;
 /// Bytes of entries in one commit; more waits for the next, so a commit stays well below an election timeout.
 const COMMIT_BYTES: usize = 16 << 20;
+/// A full disk is tried again after so long: soon for a user who has freed space, and no load.
+const FULL_RETRY: Duration = Duration::from_millis(500);
 
 /// A write that waits for its turn.
 pub(crate) enum Op {
@@ -42,17 +50,16 @@ pub(crate) enum Op {
 pub struct Writer {
     log: Log,
     queue: mpsc::Receiver<Op>,
+    /// What came while the disk was full.
+    waiting: VecDeque<Op>,
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) options: Options,
     fatal: Box<dyn Fn(&str) + Send + Sync>,
     meta: Meta,
 }
 
-enum Told {
-    Flushed(IOFlushed<Types>),
-    Done(oneshot::Sender<()>),
-    Truncated(oneshot::Sender<Option<Link>>, Option<Link>),
-}
+/// The last entry left by each truncation of a commit, in their order.
+type Left = VecDeque<Option<Link>>;
 
 impl Writer {
     pub(crate) fn new(
@@ -63,7 +70,7 @@ impl Writer {
         options: Options,
         fatal: Box<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
-        Self { log, queue, disk, options, fatal, meta }
+        Self { log, queue, waiting: VecDeque::new(), disk, options, fatal, meta }
     }
 
     /// Writes until the log is closed. Does not return after a failed write, so that nothing behind it is acknowledged.
@@ -83,7 +90,7 @@ impl Writer {
     }
 
     async fn work(&mut self) -> Result<Option<oneshot::Sender<()>>, Error> {
-        while let Some(first) = self.queue.recv().await {
+        while let Some(first) = self.next().await {
             self.disk.latency().await;
             let (mut ops, mut redactions, mut beats, mut close) =
                 (Vec::new(), Vec::new(), Vec::new(), None);
@@ -100,10 +107,17 @@ impl Writer {
                 }
                 // A redaction sees what was queued before it, so nothing is taken past one.
                 let more = redactions.is_empty() && close.is_none() && bytes < COMMIT_BYTES;
-                next = if more { self.queue.try_recv().ok() } else { None };
+                next = if more {
+                    self.waiting.pop_front().or_else(|| self.queue.try_recv().ok())
+                } else {
+                    None
+                };
             }
             if !ops.is_empty() || close.is_some() {
-                self.commit(ops)?;
+                let Some(left) = self.committed(&ops, &mut close).await? else {
+                    return Ok(close);
+                };
+                tell(ops, left);
             }
             if !redactions.is_empty() {
                 crate::rewrite::redact(self, &self.log.clone(), redactions)?;
@@ -119,52 +133,111 @@ impl Writer {
         Ok(None)
     }
 
+    async fn next(&mut self) -> Option<Op> {
+        match self.waiting.pop_front() {
+            Some(op) => Some(op),
+            None => self.queue.recv().await,
+        }
+    }
+
+    /// Commits, however long the disk is full; `None` if the log is closed meanwhile, and then nobody is told.
+    async fn committed(
+        &mut self,
+        ops: &[Op],
+        close: &mut Option<oneshot::Sender<()>>,
+    ) -> Result<Option<Left>, Error> {
+        loop {
+            let error = match self.commit(ops) {
+                Ok(left) => {
+                    if self.log.0.held.swap(false, Ordering::Relaxed) {
+                        tracing::warn!("there is space on the disk again: the log goes on");
+                    }
+                    return Ok(Some(left));
+                }
+                Err(error) if error.is_full() || matches!(error, Error::Closed) => error,
+                Err(error) => return Err(error),
+            };
+            if !self.log.0.held.swap(true, Ordering::Relaxed) {
+                tracing::error!("{error}: nothing is written until there is space on the disk");
+            }
+            if close.is_some() || !self.wait(close).await {
+                return Ok(None);
+            }
+            self.reopen()?;
+        }
+    }
+
+    /// Lets some time pass, in which it goes on to say that it lives; `false` if the log is closed.
+    async fn wait(&mut self, close: &mut Option<oneshot::Sender<()>>) -> bool {
+        #[expect(clippy::disallowed_methods, reason = "nobody tells when a disk has space again")]
+        let mut over = std::pin::pin!(tokio::time::sleep(FULL_RETRY));
+        loop {
+            let op = tokio::select! {
+                () = &mut over => return true,
+                op = self.queue.recv(), if self.waiting.len() < QUEUE => op,
+            };
+            match op {
+                Some(Op::Beat { done }) => drop(done.send(())),
+                Some(Op::Close { done }) => {
+                    *close = Some(done);
+                    return false;
+                }
+                Some(op) => self.waiting.push_back(op),
+                None => return false,
+            }
+        }
+    }
+
+    /// A database that could not write does nothing more: it is opened anew, as after a crash.
+    fn reopen(&mut self) -> Result<(), Error> {
+        self.log.exchange(None);
+        match log::open_database(self.disk.as_ref(), log::FILE, self.options) {
+            Ok(database) => self.log.exchange(Some(database)),
+            // The commit that comes next finds it closed, and so it is tried again.
+            Err(error) if error.is_full() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// One durable commit for all of them.
-    fn commit(&mut self, ops: Vec<Op>) -> Result<(), Error> {
+    fn commit(&mut self, ops: &[Op]) -> Result<Left, Error> {
         let mut transaction = self.log.with_database(|database| database.begin_write())?;
         transaction.set_quick_repair(self.options.quick_repair);
-        let (before, after) = names(&ops);
-        let mut told = Vec::with_capacity(ops.len());
-        let mut end = None;
+        let (before, after) = names(ops);
+        let (mut end, mut left) = (None, Left::new());
         {
             let mut rows = transaction.open_table(ENTRIES)?;
             for op in ops {
                 match op {
-                    Op::Append { rows: new, base, done } => {
+                    Op::Append { rows: new, base, done: _ } => {
                         if let Some(base) = base {
-                            entries::put_base(&mut transaction.open_table(BASES)?, &base)?;
+                            entries::put_base(&mut transaction.open_table(BASES)?, base)?;
                         }
-                        for row in &new {
+                        for row in new {
                             rows.insert(row.index, row.encode().as_slice())?;
                             if row.kind == Kind::Membership {
                                 transaction.open_table(MEMBERSHIPS)?.insert(row.index, ())?;
                             }
                         }
                         end = new.last().map(|row| row.index + 1).or(end);
-                        told.push(Told::Flushed(done));
                     }
-                    Op::Vote { vote, done } => {
-                        self.meta.vote = Some(vote);
-                        told.push(Told::Done(done));
-                    }
-                    Op::Truncate { from, done } => {
+                    Op::Vote { vote, done: _ } => self.meta.vote = Some(*vote),
+                    Op::Truncate { from, done: _ } => {
+                        let from = *from;
                         rows.retain_in(from.., |_, _| false)?;
                         transaction.open_table(BASES)?.retain_in(from.., |_, _| false)?;
                         transaction.open_table(MEMBERSHIPS)?.retain_in(from.., |_, ()| false)?;
                         end = Some(from);
-                        told.push(Told::Truncated(done, entries::end(&rows)?));
+                        left.push_back(entries::end(&rows)?);
                     }
-                    Op::Floor { term, index } => self.meta.floor = Some((term, index)),
-                    Op::Epoch { epoch, done } => {
-                        self.meta.epoch = epoch;
-                        told.push(Told::Done(done));
-                    }
-                    Op::Snapshot { snapshot, done } => {
-                        let bytes = snapshots::encode(&snapshot);
+                    Op::Floor { term, index } => self.meta.floor = Some((*term, *index)),
+                    Op::Epoch { epoch, done: _ } => self.meta.epoch = *epoch,
+                    Op::Snapshot { snapshot, done: _ } => {
+                        let bytes = snapshots::encode(snapshot);
                         transaction
                             .open_table(SNAPSHOTS)?
                             .insert(snapshot.position.0, bytes.as_slice())?;
-                        told.push(Told::Done(done));
                     }
                     Op::Redact { .. } | Op::Beat { .. } | Op::Close { .. } => {
                         unreachable!("redactions, beats and the end are taken out before a commit")
@@ -183,25 +256,31 @@ impl Writer {
         failpoint(before);
         #[cfg(feature = "mutants")]
         if skein_events::mutant::is(skein_events::mutant::Mutant::AckBeforeFsync) {
-            std::mem::take(&mut told).into_iter().for_each(Told::tell);
+            // What is told after this commit is on no disk yet.
+            transaction.set_durability(redb::Durability::None).expect("there are no savepoints");
         }
         transaction.commit()?;
         failpoint(after);
         if let Some(end) = end {
             self.log.recent().flushed(end);
         }
-        told.into_iter().for_each(Told::tell);
-        Ok(())
+        Ok(left)
     }
 }
 
-impl Told {
-    fn tell(self) {
-        match self {
-            Self::Flushed(done) => done.io_completed(Ok(())),
-            // Who no longer listens does not need to know.
-            Self::Done(done) => drop(done.send(())),
-            Self::Truncated(done, link) => drop(done.send(link)),
+/// Tells those who wait that their writes are durable. Who no longer listens does not need to know.
+fn tell(ops: Vec<Op>, mut left: Left) {
+    for op in ops {
+        match op {
+            Op::Append { done, .. } => done.io_completed(Ok(())),
+            Op::Vote { done, .. }
+            | Op::Epoch { done, .. }
+            | Op::Snapshot { done, .. }
+            | Op::Beat { done }
+            | Op::Close { done } => drop(done.send(())),
+            Op::Truncate { done, .. } => drop(done.send(left.pop_front().flatten())),
+            Op::Redact { done, .. } => drop(done.send(Ok(()))),
+            Op::Floor { .. } => {}
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Disk;
@@ -19,11 +20,20 @@ impl FileDisk {
     /// Makes the directory if it is not there and takes its lock.
     pub fn open(root: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(root)?;
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(root.join("lock"))?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(root.join("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::InUse(root.display().to_string())),
+            Ok(()) => {
+                sign(&lock);
+                Ok(Self { root: root.to_owned(), _lock: lock })
+            }
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::InUse { root: root.display().to_string(), by: holder(&lock) })
+            }
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
     }
@@ -40,6 +50,25 @@ impl FileDisk {
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.root)?.sync_all()
     }
+}
+
+/// Writes down who holds the lock. Only for the message to others, so it may fail: a full disk must not stop a start.
+fn sign(lock: &File) {
+    let text = format!("{}\n", std::process::id());
+    if let Err(error) =
+        lock.write_all_at(text.as_bytes(), 0).and_then(|()| lock.set_len(text.len() as u64))
+    {
+        tracing::debug!(%error, "the lock does not say who holds it");
+    }
+}
+
+/// Who holds a lock, as far as it says.
+fn holder(lock: &File) -> String {
+    let mut text = [0; 16];
+    let read = lock.read_at(&mut text, 0).unwrap_or(0);
+    let pid =
+        std::str::from_utf8(&text[..read]).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    pid.map_or_else(|| "another daemon".to_owned(), |pid| format!("another daemon, process {pid},"))
 }
 
 impl Disk for FileDisk {
@@ -79,7 +108,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let first = FileDisk::open(root.path()).unwrap();
         let text = FileDisk::open(root.path()).unwrap_err().to_string();
-        assert!(text.starts_with("data root in use: another daemon runs on /"), "{text}");
+        let by =
+            format!("data root in use: another daemon, process {}, runs on /", std::process::id());
+        assert!(text.starts_with(&by), "{text}");
         drop(first);
         FileDisk::open(root.path()).unwrap();
     }

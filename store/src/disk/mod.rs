@@ -47,7 +47,8 @@ impl redb::StorageBackend for Backend {
         self.0.set_len(len)
     }
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        // Whatever the kind: after a failed sync nobody knows what is on the disk, so a full disk is no excuse here.
+        self.0.sync_data().map_err(|error| io::Error::other(format!("cannot sync: {error}")))
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         self.0.write(offset, data)

@@ -34,6 +34,8 @@ struct Medium {
     syncs: u64,
     crash_at: Option<u64>,
     fail_sync_at: Option<u64>,
+    /// By how many bytes files may still grow.
+    room: Option<usize>,
     latency: (Duration, Duration),
     lost_power: watch::Sender<u64>,
 }
@@ -85,6 +87,11 @@ impl SimDisk {
     pub fn fail_sync_at(&self, n: u64) {
         let mut medium = self.medium();
         medium.fail_sync_at = Some(medium.syncs + n);
+    }
+
+    /// Files may grow by so many bytes in all from now; `None` is no end.
+    pub fn set_room(&self, room: Option<usize>) {
+        self.medium().room = room;
     }
 
     /// Takes back `lose_power_at` and `fail_sync_at`.
@@ -201,6 +208,13 @@ impl Medium {
 }
 
 impl Change {
+    fn end(&self) -> usize {
+        match self {
+            Self::Length(n) => *n,
+            Self::Write(at, bytes) => at + bytes.len(),
+        }
+    }
+
     fn apply(&self, image: &mut Vec<u8>) {
         match self {
             Self::Length(n) => image.resize(*n, 0),
@@ -270,8 +284,13 @@ struct SimBackend {
 
 impl SimBackend {
     fn change(&self, change: Change) -> io::Result<()> {
-        drop(self.mount.step()?);
+        let mut medium = self.mount.step()?;
         let mut file = lock(&self.file);
+        if let Some(room) = &mut medium.room {
+            let grown = change.end().saturating_sub(file.now.len());
+            *room = room.checked_sub(grown).ok_or(io::ErrorKind::StorageFull)?;
+        }
+        drop(medium);
         change.apply(&mut file.now);
         file.pending.push(change);
         Ok(())
@@ -316,7 +335,11 @@ impl redb::StorageBackend for SimBackend {
         let mut file = lock(&self.file);
         let changes = std::mem::take(&mut file.pending);
         if failed {
-            return Err(io::Error::other("the disk could not write (EIO)"));
+            // As thinly provisioned disks do: the worst of errors looks like the mildest.
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the disk could not write (EIO)",
+            ));
         }
         changes.iter().for_each(|change| change.apply(&mut file.durable));
         Ok(())

@@ -2,6 +2,7 @@
 //! A `Bed` is a store with its writer running, on a disk the test can break.
 
 mod damage;
+mod full;
 mod power;
 mod redaction;
 mod suite;

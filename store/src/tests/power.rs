@@ -70,6 +70,7 @@ fn a_failed_sync_is_fatal_and_acknowledges_nothing() {
                 acknowledged += 1;
                 assert!(acknowledged < 20, "the failed sync was not noticed");
             }
+            assert!(!bed.log.is_held(), "a failed sync was taken for a full disk");
             disk.lose_power();
             drop(bed);
             let bed = Bed::open(&disk).unwrap();

@@ -52,8 +52,9 @@ fn a_root_has_one_daemon() {
     let daemon = Daemon::start();
     let said = run(&mut daemon.command());
     assert_eq!(said.code, 1, "{said:?}");
-    let roots = daemon.data().display().to_string();
-    assert!(said.stderr.contains(&roots), "{said:?}");
+    let roots = daemon.data().display();
+    let taken = format!("another daemon, process {}, runs on {roots}", daemon.pid());
+    assert!(said.stderr.contains(&taken), "{said:?}");
     daemon.ok("image ls");
     // Other roots, but the same socket.
     let other = tempfile::tempdir().expect("a folder");

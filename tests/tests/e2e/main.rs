@@ -8,6 +8,7 @@ mod beside;
 #[cfg(feature = "failpoints")]
 mod crash;
 mod daemon;
+mod disk;
 mod host;
 mod lasting;
 mod network;
