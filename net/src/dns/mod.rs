@@ -6,6 +6,7 @@ mod forward;
 mod shuffle;
 #[cfg(test)]
 mod tests;
+mod udp;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,6 +24,7 @@ use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseI
 use hickory_server::zone_handler::MessageResponseBuilder;
 use skein_events::id::TaskId;
 use skein_events::view::dns::Zone;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::answer::Answer;
 use self::forward::{Forwarded, Forwarder};
@@ -79,11 +81,17 @@ pub enum Error {
     },
 }
 
+/// What serves one container; ends when it is dropped.
+struct Serving {
+    _udp: AbortOnDropHandle<()>,
+    _tcp: hickory_server::Server<Handler>,
+}
+
 /// The server of all containers of a node.
 pub struct DnsServer {
     forwarder: Arc<Forwarder>,
     seed: u64,
-    serving: Mutex<BTreeMap<TaskId, hickory_server::Server<Handler>>>,
+    serving: Mutex<BTreeMap<TaskId, Serving>>,
 }
 
 impl DnsServer {
@@ -108,12 +116,12 @@ impl DnsServer {
         let tcp = tokio::net::TcpListener::from_std(sockets.tcp).map_err(socket)?;
         let hash = blake3::hash(task.to_string().as_bytes());
         let own = u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"));
-        let shuffle = Shuffle::new(self.seed ^ own);
+        let shuffle = Arc::new(Shuffle::new(self.seed ^ own));
         let handler = Handler { view, forwarder: self.forwarder.clone(), shuffle };
+        let udp = AbortOnDropHandle::new(tokio::spawn(udp::serve(udp, handler.clone())));
         let mut server = hickory_server::Server::new(handler);
-        server.register_socket(udp);
         server.register_listener(tcp, TCP_IDLE, TCP_PENDING);
-        self.serving().insert(task, server);
+        self.serving().insert(task, Serving { _udp: udp, _tcp: server });
         Ok(())
     }
     /// Ends serving a container and closes its sockets.
@@ -125,16 +133,17 @@ impl DnsServer {
         self.serving().keys().copied().collect()
     }
 
-    fn serving(&self) -> MutexGuard<'_, BTreeMap<TaskId, hickory_server::Server<Handler>>> {
+    fn serving(&self) -> MutexGuard<'_, BTreeMap<TaskId, Serving>> {
         self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Answers one container.
+#[derive(Clone)]
 struct Handler {
     view: Arc<ArcSwap<ContainerZones>>,
     forwarder: Arc<Forwarder>,
-    shuffle: Shuffle,
+    shuffle: Arc<Shuffle>,
 }
 
 #[async_trait::async_trait]
