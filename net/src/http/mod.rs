@@ -10,6 +10,7 @@ mod filters;
 mod health;
 mod metrics;
 mod moment;
+mod rendered;
 mod serve;
 mod skein;
 #[cfg(test)]
@@ -48,12 +49,18 @@ const POSITION: HeaderName = HeaderName::from_static("skein-position");
 pub(crate) struct App {
     backend: Arc<dyn Backend>,
     sessions: Arc<Sessions>,
+    rendered: Arc<rendered::Rendered>,
     closing: CancellationToken,
 }
 
 impl App {
     fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, sessions: Arc::default(), closing: CancellationToken::new() }
+        Self {
+            backend,
+            sessions: Arc::default(),
+            rendered: Arc::default(),
+            closing: CancellationToken::new(),
+        }
     }
 }
 
@@ -65,6 +72,7 @@ fn router(app: App) -> Router {
         .nest("/skein/v1", skein::routes())
         .fallback(absent::answer)
         .method_not_allowed_fallback(absent::answer)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), rendered::lists))
         .with_state(app)
 }
 
