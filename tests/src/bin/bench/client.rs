@@ -63,6 +63,13 @@ impl Client {
         Ok(())
     }
 
+    /// A question that has to be answered; the answer's meaning is not looked at.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<()> {
+        let (status, body) = self.exchange(&request("GET", path, "")).await?;
+        anyhow::ensure!(status == 200 && !body.is_empty(), "{path}: {status}");
+        Ok(())
+    }
+
     /// A request and the answer's meaning.
     pub(crate) async fn ask(
         &mut self,

@@ -73,13 +73,18 @@ impl Ground {
         Ok(daemon)
     }
 
-    /// Removes the control groups of this data root: the daemon keeps its empty ones for the next start.
-    fn remove_groups(&self) -> std::io::Result<()> {
+    /// The control groups of this data root, one a hierarchy.
+    fn groups(&self) -> std::io::Result<Vec<PathBuf>> {
         let id = fs::read_to_string(self.place("data/id"))?;
         let top = Path::new("/sys/fs/cgroup");
         let hierarchies = fs::read_dir(top)?.flatten().map(|entry| entry.path());
-        for hierarchy in hierarchies.chain([top.to_owned()]) {
-            let group = hierarchy.join("skein").join(id.trim());
+        let hierarchies = hierarchies.chain([top.to_owned()]);
+        Ok(hierarchies.map(|h| h.join("skein").join(id.trim())).collect())
+    }
+
+    /// Removes the control groups of this data root: the daemon keeps its empty ones for the next start.
+    fn remove_groups(&self) -> std::io::Result<()> {
+        for group in self.groups()? {
             for inner in fs::read_dir(&group).into_iter().flatten().flatten() {
                 if inner.file_type()?.is_dir() {
                     fs::remove_dir(inner.path())?;
@@ -139,6 +144,16 @@ impl Daemon<'_> {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its control groups.
+    pub(crate) fn groups(&self) -> std::io::Result<Vec<PathBuf>> {
+        self.ground.groups()
     }
 
     /// Memory it has for itself, and its share of what it has together with others, in KiB.

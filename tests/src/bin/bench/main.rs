@@ -3,15 +3,21 @@
 //! a figure that misses its aim is shown as missed.
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
 
+mod asker;
 mod client;
 mod creates;
 mod daemon;
 mod disk;
 mod fixture;
+mod machine;
+mod many;
+mod names;
 mod planning;
 mod replay;
 mod report;
+mod scale;
 mod start;
+mod tasks;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -51,14 +57,17 @@ enum Figure {
     Replay,
     Planning,
     Start,
+    Scale,
+    Names,
+    Many,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let wanted = |figure| args.only.is_empty() || args.only.contains(&figure);
     let mut report = Report::of_this_machine()?;
+    let length = Duration::from_secs_f64(args.seconds);
     if wanted(Figure::Creates) {
-        let length = Duration::from_secs_f64(args.seconds);
         creates::measure(&args.skein, length, &mut report).context("creates")?;
     }
     if wanted(Figure::Replay) || wanted(Figure::Planning) {
@@ -72,6 +81,15 @@ fn main() -> anyhow::Result<()> {
     }
     if wanted(Figure::Start) {
         start::measure(&args.skein, args.starts, &mut report).context("start of a container")?;
+    }
+    if wanted(Figure::Scale) {
+        scale::measure(&args.skein, &mut report).context("tasks of one service")?;
+    }
+    if wanted(Figure::Names) {
+        names::measure(&args.skein, length, &mut report).context("names")?;
+    }
+    if wanted(Figure::Many) {
+        many::measure(&args.skein, length, &mut report).context("many services")?;
     }
     let text = report.finish()?;
     std::io::stdout().write_all(text.as_bytes())?;

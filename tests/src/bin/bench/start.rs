@@ -3,61 +3,40 @@
 //! commits that follow each other (the service, its task, the task's place, its running).
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use nix::sched::{CloneFlags, setns};
-use serde_json::Value;
+use anyhow::Context;
 use skein_events::codec::Batch;
 use skein_events::event::Event;
 use skein_events::record::Position;
 use skein_events::task::TaskState;
 use skein_store::{FileDisk, Log, Options};
 
+use crate::asker::Asker;
 use crate::client::Client;
 use crate::daemon::Ground;
 use crate::disk;
 use crate::median;
 use crate::report::{Aim, Report};
+use crate::tasks;
 
-const IMAGE: &str = "bench:1";
-const NETWORK: &str = "bench";
-/// A name that does not resolve after so long never will.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Durable commits one after another until a name resolves.
 const COMMITS: u32 = 4;
 /// Bytes of a row of the limit's commits.
 const ROW: usize = 400;
 /// How long commits are tried before each start.
 const COMMITTING: Duration = Duration::from_millis(100);
-/// Between two questions for the name.
-const BETWEEN: Duration = Duration::from_micros(500);
 
 pub(crate) fn measure(skein: &Path, starts: usize, report: &mut Report) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let ground = Ground::new(skein)?;
-        let image = ground.place("image.tar");
-        let made = Command::new("scripts/image.sh").arg(IMAGE).arg(&image).status()?;
-        anyhow::ensure!(made.success(), "scripts/image.sh makes an image");
-        let archive = std::fs::read(&image)?;
-        let daemon = ground.swarm_of_one().await?;
-        let mut client = daemon.client("/services").await?;
-        Client::to(&ground.socket()).await?.load_image(&archive).await?;
-        until(&mut client, "/images/json", |images| {
-            images.as_array().is_some_and(|a| !a.is_empty())
-        })
-        .await?;
-        client
-            .post("/networks/create", &format!(r#"{{"Name":"{NETWORK}","Driver":"overlay"}}"#))
-            .await?;
+        let (daemon, mut client) = tasks::prepare(&ground).await?;
         let outcome = starts_of(&ground, &mut client, starts, report).await;
-        remove_all(&mut client).await?;
+        tasks::remove_all(&mut client).await?;
         outcome?;
         daemon.stop()?;
         explain(&ground, report)?;
@@ -74,8 +53,8 @@ async fn starts_of(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     client.post("/services/create", &service("asker")).await?;
-    let tasks = until(client, "/tasks", |tasks| pid(tasks, 0).is_some()).await?;
-    let asker = Asker::inside(pid(&tasks, 0).context("the asker runs")?)?;
+    let found = tasks::until(client, "/tasks", |tasks| tasks::pid(&tasks[0]).is_some()).await?;
+    let asker = Asker::inside(tasks::pid(&found[0]).context("the asker runs")?)?;
     let (mut spans, mut bare) = (Vec::new(), Vec::new());
     for n in 0..starts {
         let commit = 1.0 / disk::bare(ground, ROW, 1, COMMITTING)?;
@@ -117,43 +96,7 @@ async fn starts_of(
 }
 
 fn service(name: &str) -> String {
-    format!(
-        r#"{{"Name":"{name}","Mode":{{"Replicated":{{"Replicas":1}}}},"EndpointSpec":{{"Mode":"dnsrr"}},"TaskTemplate":{{"ContainerSpec":{{"Image":"{IMAGE}","Args":["sleep","1000"],"StopGracePeriod":0}},"Networks":[{{"Target":"{NETWORK}"}}]}}}}"#
-    )
-}
-
-fn pid(tasks: &Value, n: usize) -> Option<i64> {
-    tasks[n]["Status"]["ContainerStatus"]["PID"].as_i64().filter(|pid| *pid > 1)
-}
-
-/// Asks again until the answer is as wanted.
-async fn until(
-    client: &mut Client,
-    path: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> anyhow::Result<Value> {
-    let begun = Instant::now();
-    loop {
-        let found = client.ask("GET", path, "").await?;
-        if wanted(&found) {
-            return Ok(found);
-        }
-        if begun.elapsed() > PATIENCE {
-            bail!("never as wanted: {path}: {found}");
-        }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-async fn remove_all(client: &mut Client) -> anyhow::Result<()> {
-    let services = client.ask("GET", "/services", "").await?;
-    for service in services.as_array().into_iter().flatten() {
-        let id = service["ID"].as_str().context("a service has an id")?;
-        client.ask("DELETE", &format!("/services/{id}"), "").await?;
-    }
-    until(client, "/tasks", |tasks| tasks.as_array().is_some_and(Vec::is_empty)).await?;
-    client.ask("DELETE", &format!("/networks/{NETWORK}"), "").await?;
-    Ok(())
+    tasks::service(name, 1, Duration::ZERO)
 }
 
 /// Says where the time went, as the log knows it: when each step was decided, after the service was.
@@ -207,62 +150,6 @@ fn explain(ground: &Ground, report: &mut Report) -> anyhow::Result<()> {
         told.collect::<Vec<_>>().join(", ")
     ));
     Ok(())
-}
-
-/// A socket inside a container, connected to the container's resolver.
-struct Asker(UdpSocket);
-
-impl Asker {
-    /// Opened by a thread that enters the container's network and ends there; the socket stays in it.
-    fn inside(pid: i64) -> anyhow::Result<Self> {
-        let network = File::open(format!("/proc/{pid}/ns/net"))?;
-        let opened = std::thread::spawn(move || {
-            setns(network, CloneFlags::CLONE_NEWNET)?;
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-            socket.connect((Ipv4Addr::new(127, 0, 0, 11), 53))?;
-            socket.set_read_timeout(Some(Duration::from_millis(100)))?;
-            anyhow::Ok(Self(socket))
-        });
-        opened.join().map_err(|_| anyhow::anyhow!("the thread in the container broke"))?
-    }
-
-    /// Asks for an address until there is one.
-    fn until_known(&self, name: &str) -> anyhow::Result<()> {
-        let begun = Instant::now();
-        let mut answer = [0; 512];
-        for id in 0u16.. {
-            self.0.send(&question(id, name))?;
-            let answers = match self.0.recv(&mut answer) {
-                Ok(length) if length >= 12 && answer[..2] == id.to_be_bytes() => {
-                    u16::from_be_bytes([answer[6], answer[7]])
-                }
-                Ok(_) => 0,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
-                Err(error) => return Err(error.into()),
-            };
-            if answers > 0 {
-                return Ok(());
-            }
-            if begun.elapsed() > PATIENCE {
-                bail!("{name} does not resolve");
-            }
-            std::thread::sleep(BETWEEN);
-        }
-        bail!("asked too often")
-    }
-}
-
-/// A question for the A records of a name, RFC 1035 §4.1.
-fn question(id: u16, name: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(64);
-    bytes.extend_from_slice(&id.to_be_bytes());
-    bytes.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        bytes.push(u8::try_from(label.len()).expect("labels are short"));
-        bytes.extend_from_slice(label.as_bytes());
-    }
-    bytes.extend_from_slice(&[0, 0, 1, 0, 1]);
-    bytes
 }
 
 /// A process in new namespaces, without an image, a network or a name.
