@@ -1,6 +1,6 @@
 # The two commands of the README, and what CI runs. Each is a script in scripts/, which says what it does.
 
-.PHONY: help quickstart test bench
+.PHONY: help quickstart test bench soak
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -13,3 +13,6 @@ test: ## Everything CI runs
 
 bench: ## Measure, each figure beside its limit; writes docs/performance.md
 	@scripts/bench.sh
+
+soak: ## Make, scale and remove services again and again (CYCLES=1000); fails if anything is left
+	@scripts/bench.sh --soak $(or $(CYCLES),1000)

@@ -16,6 +16,7 @@ mod planning;
 mod replay;
 mod report;
 mod scale;
+mod soak;
 mod start;
 mod tasks;
 
@@ -49,6 +50,9 @@ struct Args {
     /// Containers started.
     #[arg(long, default_value_t = 25)]
     starts: usize,
+    /// Measure nothing: live so many lives of a service, and fail if anything of them is left.
+    #[arg(long, value_name = "CYCLES")]
+    soak: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -64,6 +68,10 @@ enum Figure {
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(cycles) = args.soak {
+        let said = soak::run(&args.skein, cycles).context("soak")?;
+        return Ok(std::io::stdout().write_all(said.as_bytes())?);
+    }
     let wanted = |figure| args.only.is_empty() || args.only.contains(&figure);
     let mut report = Report::of_this_machine()?;
     let length = Duration::from_secs_f64(args.seconds);
