@@ -77,9 +77,9 @@ fn compare(log: &Log, history: &History, report: &mut Report) -> anyhow::Result<
     let (replay, chain, fold) = (rate(&mut replays), rate(&mut chains), rate(&mut folds));
     report.table("Replay, records per second", "verifying the chain of the same log");
     report.figure(
-        "from disk, as at start: read, verify and decode on one thread, apply with look-ups and digests on another",
+        "from disk, as at start: read, verify, decode, apply with look-ups and digests",
         &format!(
-            "{} ({:.2} µs of the applying thread's processor time each)",
+            "{} ({:.2} µs of processor time each)",
             grouped(replay),
             median(&mut costs).as_secs_f64() * 1e6 / records as f64
         ),
