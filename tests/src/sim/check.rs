@@ -34,7 +34,7 @@ checks! {
     "S07" TimeForward "cluster time never goes back",
     "S08" TimeSteady "cluster time does not jump while a manager runs",
     "S09" Address "an address has one holder",
-    "S10" Slot "a slot has one live task",
+    "S10" Slot "a slot has one live task of a version",
     "S11" Capacity "a node is not overcommitted",
     "S12" TaskGrows "a task's state only grows, and its id never comes back",
     "S13" GoneIsGone "no container runs after its task was recorded gone",

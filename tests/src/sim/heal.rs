@@ -6,12 +6,13 @@ use std::collections::BTreeSet;
 use skein_events::command::Command;
 use skein_events::decide::{Context, decide};
 use skein_events::id::{IdSource, TaskId};
-use skein_events::node::NodeState;
+use skein_events::node::{Availability, NodeState};
+use skein_events::plan::schedule::constraint;
 use skein_events::plan::{self, allocate, liveness, withdraw};
-use skein_events::service::Service;
+use skein_events::service::{Mode, Service};
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
-use skein_events::task::spec::RestartCondition;
+use skein_events::task::spec::{RestartCondition, TaskSpec};
 use skein_events::task::{Task, TaskState};
 use skein_events::time::Span;
 use skein_net::overlay::Kernel as _;
@@ -37,7 +38,13 @@ type Judged = Result<(), (Check, String)>;
 /// Waits for rest and judges it.
 pub(super) async fn comes_to_rest(world: &World, mut client: Client) -> Judged {
     let state = world.reach().await.face.state();
-    for service in state.services.values().filter(|s| never_rests(s)) {
+    for node in state.nodes.values() {
+        let (id, labels) = (node.id, node.labels.clone());
+        let availability = Availability::Active;
+        let update = Command::UpdateNode { id, availability, labels, if_changed: None };
+        client.ask(update, "make a node active").await;
+    }
+    for service in state.services.values().filter(|s| never_rests(&state, s)) {
         client.ask(Command::RemoveService(service.id), "remove what never rests").await;
     }
     let (mut waited, mut calm, mut last) = (Span(0), Span(0), state.position);
@@ -71,8 +78,12 @@ pub(super) async fn comes_to_rest(world: &World, mut client: Client) -> Judged {
 }
 
 /// Whether a service's tasks end and are replaced for ever.
-fn never_rests(service: &Service) -> bool {
-    let task = &service.spec.task;
+fn never_rests(state: &State, service: &Service) -> bool {
+    let all = (service.id, 0)..=(service.id, u64::MAX);
+    state.versions.range(all).any(|(_, version)| runs_for_ever(&version.task))
+}
+
+fn runs_for_ever(task: &TaskSpec) -> bool {
     let word = task.container.args.first().map(String::as_str);
     let bad = task.container.image != fate::IMAGE
         || matches!(word, Some(fate::NOSUCH | fate::CRASHES | fate::ENDS));
@@ -93,11 +104,29 @@ async fn at_rest(world: &World, state: &State) -> Judged {
             .filter(|t| t.desired < TaskState::Remove)
             .collect();
         let name = &service.spec.name;
-        if used.len() as u64 != service.replicas() {
-            return Err(late(format!("{name} has {} of {} slots", used.len(), service.replicas())));
+        let wanted = match service.spec.mode {
+            Mode::Replicated { replicas } => replicas,
+            Mode::Global => {
+                let fits = |n: &&std::sync::Arc<_>| plan::global::fits(service, n);
+                state.nodes.values().filter(fits).count() as u64
+            }
+        };
+        // A node that does not fit any more keeps the history of its slot.
+        let fits = |t: &&Task| match service.spec.mode {
+            Mode::Replicated { .. } => true,
+            Mode::Global => {
+                state.node_numbered(t.slot).is_some_and(|n| plan::global::fits(service, n))
+            }
+        };
+        if let Some(task) = used.iter().find(|t| !fits(t) && t.desired <= TaskState::Running) {
+            return Err(late(format!("{name} keeps {} on a node that does not fit", task.id)));
+        }
+        let used: Vec<&Task> = used.into_iter().filter(fits).collect();
+        if used.len() as u64 != wanted {
+            return Err(late(format!("{name} has {} of {wanted} slots", used.len())));
         }
         for task in used {
-            fulfilled(state, service, task)
+            fulfilled(state, task)
                 .map_err(|why| late(format!("{name}.{} {}: {why}", task.slot, task.id)))?;
         }
     }
@@ -112,12 +141,12 @@ async fn at_rest(world: &World, state: &State) -> Judged {
 }
 
 /// Whether a slot has what was asked for, or a reason that holds.
-fn fulfilled(state: &State, service: &Service, task: &Task) -> Result<(), String> {
+fn fulfilled(state: &State, task: &Task) -> Result<(), String> {
     if state.is_named(task) {
         return Ok(());
     }
     if task.has_ended() {
-        let policy = service.spec.task.restart;
+        let policy = state.version_of(task).task.restart;
         let attempts = state.restarts.get(&(task.service, task.slot)).map_or(0, |t| t.len() as u64);
         let used_up = policy.max_attempts > 0 && attempts >= policy.max_attempts;
         let done = match policy.condition {
@@ -138,7 +167,11 @@ fn fulfilled(state: &State, service: &Service, task: &Task) -> Result<(), String
     let spec = &state.version_of(task).task;
     let full = spec.networks.iter().filter_map(|a| state.networks.get(&a.network));
     let no_address = full.into_iter().any(|n| allocate::address::left(state, n) == 0);
-    let no_room = state.nodes.values().all(|node| {
+    let own = |number| !state.version_of(task).global || number == task.slot;
+    let no_room = state.nodes.values().filter(|n| own(n.number)).all(|node| {
+        if constraint::unmet(&spec.placement.constraints, node).is_some() {
+            return true;
+        }
         let held = state.tasks.values().filter(|t| t.node == Some(node.id) && t.holds_resources());
         let used: u64 = held.map(|t| state.version_of(t).task.reservations.cpus.0).sum();
         used + spec.reservations.cpus.0 > node.description.cpus.0

@@ -10,12 +10,14 @@ use skein_events::command::{Command, NewNetwork};
 use skein_events::envelope::Who;
 use skein_events::id::{ClusterId, NetworkId, RequestId, ServiceId};
 use skein_events::network::NetworkSpec;
+use skein_events::node::Availability;
 use skein_events::record::{Hash, Position};
 use skein_events::refusal::Refusal;
-use skein_events::service::update::UpdateConfig;
+use skein_events::service::update::{FailureAction, UpdateConfig, UpdateOrder};
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::{REQUEST_MEMORY, State};
 use skein_events::task::container::ContainerSpec;
+use skein_events::task::placement::Constraint;
 use skein_events::task::spec::{Attachment, Resources, RestartCondition, RestartPolicy, TaskSpec};
 use skein_events::time::Span;
 use skein_events::unit::{Bytes, NanoCpus, Subnet};
@@ -151,7 +153,29 @@ impl Client {
                 (Command::RemoveNetwork(id), "remove a network".to_owned())
             }
             22..55 => service(dice, &networks),
-            55..85 => {
+            55..63 => {
+                let (id, name) = dice.pick(&services)?;
+                let command = update(dice, state, id)?;
+                (command, format!("update {name}"))
+            }
+            63..65 => {
+                let (id, name) = dice.pick(&services)?;
+                let back = Command::RollbackService { id, if_changed: None, failed: None };
+                (back, format!("roll {name} back"))
+            }
+            65..70 => {
+                let nodes: Vec<_> = state.nodes.keys().copied().collect();
+                let id = dice.pick(&nodes)?;
+                let availability = match dice.below(4) {
+                    0 => Availability::Drain,
+                    1 => Availability::Pause,
+                    _ => Availability::Active,
+                };
+                let labels = vec![("zone".to_owned(), format!("z{}", dice.below(2)))];
+                let update = Command::UpdateNode { id, availability, labels, if_changed: None };
+                (update, format!("make a node {availability:?}"))
+            }
+            70..85 => {
                 let (id, name) = dice.pick(&services)?;
                 let replicas = dice.below(7);
                 let change = Command::ScaleService { id, replicas, if_changed: None };
@@ -188,6 +212,38 @@ fn network(dice: &mut Dice) -> (Command, String) {
     (Command::CreateNetwork(NewNetwork { spec, subnet, gateway: None, ip_range: None }), what)
 }
 
+/// A spec that differs in something.
+fn update(dice: &mut Dice, state: &State, id: ServiceId) -> Option<Command> {
+    let mut spec = state.services.get(&id)?.spec.clone();
+    let mut env = Vec::new();
+    match dice.below(6) {
+        0 => spec.task.force_update += 1,
+        1 => env.push(format!("SECRET={}", dice.below(3))),
+        2 => spec.task.container.args = vec!["other".to_owned()],
+        3 => spec.task.container.args = vec![fate::CRASHES.to_owned()],
+        4 => spec.task.placement.constraints = zone(dice),
+        _ => spec.labels = vec![("n".to_owned(), dice.below(9).to_string())],
+    }
+    let config = UpdateConfig {
+        parallelism: dice.below(3),
+        delay: dice.pick(&[Span(0), Span::seconds(2)]).unwrap_or_default(),
+        failure_action: match dice.below(3) {
+            0 => FailureAction::Pause,
+            1 => FailureAction::Continue,
+            _ => FailureAction::Rollback,
+        },
+        order: if dice.chance(50) { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
+        ..UpdateConfig::default()
+    };
+    (spec.update, spec.rollback) = (config, config);
+    Some(Command::UpdateService { id, spec: Box::new(spec), env, if_changed: None })
+}
+
+fn zone(dice: &mut Dice) -> Vec<Constraint> {
+    let text = format!("node.labels.zone!=z{}", dice.below(2));
+    vec![text.parse().expect("a constraint")]
+}
+
 fn service(dice: &mut Dice, networks: &[NetworkId]) -> (Command, String) {
     let name = format!("svc{}", dice.below(SERVICES));
     let joined: Vec<NetworkId> = networks.iter().copied().filter(|_| dice.chance(40)).collect();
@@ -209,7 +265,7 @@ fn service(dice: &mut Dice, networks: &[NetworkId]) -> (Command, String) {
     let spec = ServiceSpec {
         name: name.parse().expect("a name"),
         labels: Vec::new(),
-        mode: Mode::Replicated { replicas },
+        mode: if dice.chance(15) { Mode::Global } else { Mode::Replicated { replicas } },
         endpoint: if joined.is_empty() { EndpointMode::Unnamed } else { EndpointMode::Dnsrr },
         update: UpdateConfig::default(),
         rollback: UpdateConfig::default(),
