@@ -58,7 +58,7 @@ pub(super) async fn wait(session: &mut Session, id: &str) -> Result<(), Failure>
             Some(meter) => draw(meter, &shown, &now, complete_since.map(|_| monitor(&service)))?,
             None => report(session, &shown, &now, first)?,
         }
-        if now.running < now.desired {
+        if now.running < now.desired || is_updating(&service) {
             complete_since = None;
         } else {
             let monitor = monitor(&service);
@@ -187,6 +187,17 @@ fn monitor(service: &Service) -> Duration {
         Some(Ok(nanos)) if nanos > 0 => Duration::from_nanos(nanos),
         _ => MONITOR,
     }
+}
+
+/// While slots are updated, as many tasks run as before: that is not what was asked for.
+fn is_updating(service: &Service) -> bool {
+    let state = service.update_status.as_ref().and_then(|status| status.state);
+    matches!(
+        state,
+        Some(
+            ServiceUpdateStatusStateEnum::UPDATING | ServiceUpdateStatusStateEnum::ROLLBACK_STARTED
+        )
+    )
 }
 
 /// An update that has stopped without reaching its end never converges.

@@ -552,3 +552,28 @@ fn a_prune_is_not_begun_unasked() {
         .assert_eq(&skein(&daemon, &["image", "prune"]).refusal());
     }
 }
+
+#[test]
+fn an_attached_update_waits_for_its_end() {
+    let look = |state: &str| {
+        json!([{"ID": ID, "Spec": {"Name": "web", "UpdateConfig": {"Parallelism": 1, "Monitor": 1}},
+            "UpdateStatus": {"State": state, "Message": "task failed"},
+            "ServiceStatus": {"RunningTasks": 2, "DesiredTasks": 2}}])
+        .to_string()
+    };
+    let update = "POST /v1.41/services/hupcddd1megu7ewf6h3iehxmj/update?version=7";
+    let web = json!({"ID": ID, "Version": {"Index": 7}, "Spec": {"Name": "web"}}).to_string();
+    let daemon = Daemon::answering([
+        ("GET /v1.41/services/web?insertDefaults=false", 200, web),
+        (update, 200, "{}".to_owned()),
+        // As many tasks as wanted run all the time.
+        (STATUS, 200, look("updating")),
+        (STATUS, 200, look("updating")),
+        (STATUS, 200, look("updating")),
+        (STATUS, 200, look("paused")),
+        (TASKS, 200, "[]".to_owned()),
+    ]);
+    let ran = skein(&daemon, &["service", "update", "--force", "web"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    assert_eq!(ran.err, "service update paused: task failed\n");
+}

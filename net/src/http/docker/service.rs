@@ -15,7 +15,8 @@ use skein_events::event::Event;
 use skein_events::id::ServiceId;
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
-use skein_events::service::{EndpointMode, Mode, Service};
+use skein_events::service::update::{Update, UpdateState};
+use skein_events::service::{EndpointMode, Mode, Previous, Service, ServiceSpec};
 use skein_events::state;
 use skein_events::task::TaskState;
 use skein_events::view::summary;
@@ -41,22 +42,30 @@ pub(crate) fn routes() -> Router<App> {
 async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     let filters = query.filters(&["id", "label", "mode", "name", "runtime"])?;
     let status = truthy(query.status.as_deref());
-    let services: Vec<models::Service> = state
+    let services: Vec<ServiceModel> = state
         .services
         .values()
         .filter(|s| {
             filters.prefix("name", s.spec.name.as_str())
                 && filters.id(s.id)
-                && filters.exact("mode", "replicated")
+                && filters.exact("mode", mode_name(s.spec.mode))
                 && filters.exact("runtime", "container")
                 && filters.labels(&s.spec.labels)
         })
-        .map(|s| models::Service {
-            service_status: status.then(|| progress(&state, s.id)),
-            ..model(&state, s, false)
+        .map(|s| {
+            let mut shown = model(&state, s, false);
+            shown.published.service_status = status.then(|| progress(&state, s.id));
+            shown
         })
         .collect();
     Ok(spelled(StatusCode::OK, &services))
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Replicated { .. } => "replicated",
+        Mode::Global => "global",
+    }
 }
 
 #[derive(Debug, Default, serde::Deserialize)]
@@ -117,7 +126,6 @@ struct UpdateQuery {
     rollback: Option<String>,
 }
 
-/// Of all updates only another number of tasks is there yet.
 async fn update(
     State(app): State<App>,
     Caller(caller): Caller,
@@ -125,48 +133,55 @@ async fn update(
     Query(query): Query<UpdateQuery>,
     Json(request): Json<models::ServiceSpec>,
 ) -> Result<Response, ApiError> {
-    let given = query.version.unwrap_or_default();
+    let UpdateQuery { version: given, rollback } = query;
+    let given = given.unwrap_or_default();
     let if_changed: u64 = given.parse().map_err(|_| {
         let shown: String = given.chars().take(32).collect();
         ApiError::invalid(format!("invalid service version '{shown}': it must be a number"))
     })?;
-    if query.rollback.is_some_and(|r| !r.is_empty() && r != "none") {
-        return Err(unsupported(
-            "rollbacks are not there yet: remove the service and create it as it was",
-        )
-        .into());
-    }
-    let (id, replicas) = scaled(&*app.backend.state()?, &name, request)?;
-    let command = Command::ScaleService { id, replicas, if_changed: Some(Position(if_changed)) };
+    let if_changed = Some(Position(if_changed));
+    let state = app.backend.state()?;
+    let command = match rollback.as_deref().unwrap_or("") {
+        "" | "none" => changed(&state, &name, request, if_changed)?,
+        "previous" => {
+            let id = summary::service(&state, &name)?;
+            Command::RollbackService { id, if_changed, failed: None }
+        }
+        other => {
+            let shown: String = other.chars().take(32).collect();
+            return Err(ApiError::invalid(format!("unrecognized rollback option {shown}")));
+        }
+    };
+    drop(state);
     let done = app.backend.submit(caller, command).await?;
     let body = models::ServiceUpdateResponse { warnings: None };
     Ok(committed(json(StatusCode::OK, &body), done.last))
 }
 
-fn scaled(
+/// What a service is to be; if only the number of its tasks is another, it is scaled.
+fn changed(
     state: &state::State,
     name: &str,
     request: models::ServiceSpec,
-) -> Result<(ServiceId, u64), Refusal> {
+    if_changed: Option<Position>,
+) -> Result<Command, Refusal> {
     let service = found(state, name)?;
-    let mode = request.mode.clone().unwrap_or_default();
-    if mode.global.is_some() || mode.replicated_job.is_some() || mode.global_job.is_some() {
+    let id = service.id;
+    let models::ServiceSpecMode { replicated: _, global, replicated_job, global_job } =
+        request.mode.clone().unwrap_or_default();
+    let is_global = matches!(service.spec.mode, Mode::Global);
+    if global.is_some() != is_global || replicated_job.is_some() || global_job.is_some() {
         return Err(unsupported("service mode change is not allowed"));
     }
-    let Requested { mut spec, env } = spec::requested(state, request)?;
-    if spec.name != service.spec.name {
-        return Err(unsupported("renaming services is not supported"));
+    let Requested { spec, env } = spec::requested(state, request)?;
+    let scaled = ServiceSpec { mode: spec.mode, ..service.spec.clone() };
+    let only_scaled = spec == scaled && spec != service.spec && env == environment(state, service);
+    if let Mode::Replicated { replicas } = spec.mode
+        && only_scaled
+    {
+        return Ok(Command::ScaleService { id, replicas, if_changed });
     }
-    let Mode::Replicated { replicas } = spec.mode else {
-        return Err(unsupported("service mode change is not allowed"));
-    };
-    spec.mode = service.spec.mode;
-    if spec != service.spec || env != environment(state, service) {
-        return Err(unsupported(
-            "only the number of tasks can be changed yet: remove the service and create it again with its new settings",
-        ));
-    }
-    Ok((service.id, replicas))
+    Ok(Command::UpdateService { id, spec: Box::new(spec), env, if_changed })
 }
 
 async fn remove(
@@ -201,23 +216,23 @@ fn progress(state: &state::State, id: ServiceId) -> models::ServiceServiceStatus
     }
 }
 
-fn model(state: &state::State, service: &Service, defaults: bool) -> models::Service {
-    let Service {
-        id,
-        spec,
-        version: _,
-        changed,
-        previous: _,
-        backwards: _,
-        update: _,
-        created,
-        updated,
-    } = service;
+/// A service as clients know it: the published schema forgets what it was before.
+#[derive(serde::Serialize)]
+struct ServiceModel {
+    #[serde(flatten)]
+    published: models::Service,
+    #[serde(rename = "PreviousSpec", skip_serializing_if = "Option::is_none")]
+    previous: Option<models::ServiceSpec>,
+}
+
+fn model(state: &state::State, service: &Service, defaults: bool) -> ServiceModel {
+    let Service { id, spec, version: _, changed, previous, backwards: _, update, created, updated } =
+        service;
     let endpoint = match spec.endpoint {
         EndpointMode::Dnsrr => spec::endpoint_model(spec.endpoint),
         EndpointMode::Unnamed => models::EndpointSpec::default(),
     };
-    models::Service {
+    let published = models::Service {
         id: Some(id.to_string()),
         version: version(*changed),
         created_at: Some(rfc3339(*created)),
@@ -228,8 +243,40 @@ fn model(state: &state::State, service: &Service, defaults: bool) -> models::Ser
             ports: None,
             virtual_ips: None,
         }),
-        update_status: None,
+        update_status: update.as_ref().map(update_status),
         service_status: None,
         job_status: None,
+    };
+    let previous = previous.as_ref().map(|Previous { spec, version }| {
+        spec::model(spec, environment_of(state, *id, *version), false)
+    });
+    ServiceModel { published, previous }
+}
+
+fn update_status(update: &Update) -> models::ServiceUpdateStatus {
+    use models::ServiceUpdateStatusStateEnum as Model;
+    let Update {
+        state,
+        message,
+        started,
+        ended,
+        began: _,
+        slots: _,
+        failed: _,
+        last_failed: _,
+        until: _,
+    } = update;
+    models::ServiceUpdateStatus {
+        state: Some(match state {
+            UpdateState::Updating => Model::UPDATING,
+            UpdateState::Paused => Model::PAUSED,
+            UpdateState::Completed => Model::COMPLETED,
+            UpdateState::RollbackStarted => Model::ROLLBACK_STARTED,
+            UpdateState::RollbackPaused => Model::ROLLBACK_PAUSED,
+            UpdateState::RollbackCompleted => Model::ROLLBACK_COMPLETED,
+        }),
+        started_at: Some(rfc3339(*started)),
+        completed_at: ended.map(rfc3339),
+        message: Some(message.clone()),
     }
 }

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use skein_events::network::Network;
 use skein_events::node::NodeState;
+use skein_events::plan::update::is_dirty;
 use skein_events::state::State;
 use skein_events::task::{Task, TaskLeg, TaskState, TaskStatus};
 use skein_events::view::summary;
@@ -143,7 +144,7 @@ impl<'a> Wanted<'a> {
             && self.nodes.as_ref().is_none_or(|all| task.node.is_some_and(|n| all.contains(&n)))
             && (self.desired.is_empty() || self.desired.contains(&task.desired))
             && (!self.up_to_date
-                || state.services.get(&task.service).is_some_and(|s| s.version == task.version))
+                || state.services.get(&task.service).is_some_and(|s| !is_dirty(state, s, task)))
             && self.filters.id(task.id)
             && (self.filters.get("name").is_empty()
                 || self.filters.prefix("name", &state.task_name(task)))

@@ -306,13 +306,15 @@ async fn tasks_carry_their_addresses() {
 }
 
 #[tokio::test]
-async fn only_the_number_of_tasks_can_be_updated() {
+async fn a_service_is_updated_in_sequence_and_taken_back() {
     let server = Server::with_story().await;
     let service = server.get("/services/web").await.done(200);
     let index = service["Version"]["Index"].as_u64().unwrap();
     let spec = service["Spec"].to_string();
     let scaled = edited(&spec, |s| s["Mode"]["Replicated"]["Replicas"] = json!(5));
-    let update = |version: u64| format!("/v1.50/services/web/update?version={version}");
+    let update = |version: u64| {
+        format!("/v1.50/services/web/update?registryAuthFrom=spec&version={version}")
+    };
     assert_eq!(
         server.post(&update(index + 1), &scaled).await.refused(500),
         "update out of sequence"
@@ -324,11 +326,8 @@ async fn only_the_number_of_tasks_can_be_updated() {
     assert_eq!(after["Spec"]["Mode"]["Replicated"]["Replicas"], 5);
     let index = after["Version"]["Index"].as_u64().unwrap();
     assert_eq!(position, format!("@{index}"));
+    assert_eq!(after["PreviousSpec"]["Mode"]["Replicated"]["Replicas"], 2);
 
-    let image = edited(&spec, |s| s["TaskTemplate"]["ContainerSpec"]["Image"] = json!("other:1"));
-    assert!(server.post(&update(index), &image).await.refused(501).contains("create it again"));
-    let env = edited(&spec, |s| s["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["A=2"]));
-    assert!(server.post(&update(index), &env).await.refused(501).contains("create it again"));
     let name = edited(&spec, |s| s["Name"] = json!("other"));
     assert_eq!(
         server.post(&update(index), &name).await.refused(501),
@@ -339,12 +338,46 @@ async fn only_the_number_of_tasks_can_be_updated() {
         server.post(&update(index), &mode).await.refused(501),
         "service mode change is not allowed"
     );
-    let force = edited(&spec, |s| s["TaskTemplate"]["ForceUpdate"] = json!(1));
-    server.post(&update(index), &force).await.refused(501);
     let none = server.post("/services/web/update", &spec).await.refused(400);
     assert!(none.starts_with("invalid service version ''"), "{none}");
-    let rollback = format!("{}&rollback=previous", update(index));
-    server.post(&rollback, &spec).await.refused(501);
+    let strange = format!("{}&rollback=sideways", update(index));
+    server.post(&strange, &spec).await.refused(400);
+
+    let changed = edited(&scaled, |s| {
+        s["TaskTemplate"]["ContainerSpec"]["Image"] = json!("other:1");
+        s["TaskTemplate"]["ContainerSpec"]["Env"] = json!(["A=2"]);
+    });
+    server.post(&update(index), &changed).await.done(200);
+    let shown = |service: &Value| {
+        let container = &service["Spec"]["TaskTemplate"]["ContainerSpec"];
+        let before = &service["PreviousSpec"]["TaskTemplate"]["ContainerSpec"];
+        format!(
+            "{} {} before {} {}: {}",
+            container["Image"],
+            container["Env"],
+            before["Image"],
+            before["Env"],
+            service["UpdateStatus"]["State"]
+        )
+    };
+    let after = server.get("/services/web").await.done(200);
+    assert_eq!(shown(&after), r#""other:1" ["A=2"] before "busybox:latest" ["A=1"]: "updating""#);
+    // Only those that run what is asked for now; the others wait for their turn.
+    let filter = "{%22service%22:{%22web%22:true},%22_up-to-date%22:{%22true%22:true},%22desired-state%22:{%22running%22:true}}";
+    let new = server.get(&format!("/tasks?filters={filter}")).await.done(200);
+    let images: Vec<_> =
+        new.as_array().unwrap().iter().map(|t| &t["Spec"]["ContainerSpec"]["Image"]).collect();
+    assert!(images.iter().all(|image| **image == "other:1") && images.len() < 5, "{images:?}");
+
+    let index = after["Version"]["Index"].as_u64().unwrap();
+    let back = format!("{}&rollback=previous", update(index));
+    server.post(&back, &changed).await.done(200);
+    let after = server.get("/services/web").await.done(200);
+    let shown = shown(&after);
+    assert!(
+        shown.starts_with(r#""busybox:latest" ["A=1"] before "other:1" ["A=2"]: "rollback_"#),
+        "{shown}"
+    );
     server.stop().await;
 }
 
@@ -360,12 +393,7 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         "/TaskTemplate/Resources/Reservations/GenericResources",
         "/EndpointSpec/Ports",
         "/EndpointSpec/Mode",
-        "/UpdateConfig",
-        "/RollbackConfig",
         "/TaskTemplate/LogDriver",
-        "/TaskTemplate/Placement/Constraints",
-        "/TaskTemplate/Placement/Preferences",
-        "/TaskTemplate/Placement/MaxReplicas",
         "/TaskTemplate/ContainerSpec/TTY",
         "/TaskTemplate/ContainerSpec/ReadOnly",
         "/TaskTemplate/ContainerSpec/Mounts",
@@ -396,12 +424,7 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         generic resources are not there yet: leave out --generic-resource
         published ports are not there yet: leave out --publish and reach the service by its name on a network
         endpoint mode vip is not there yet: add --endpoint-mode dnsrr
-        rolling updates are not there yet: leave out the --update-… options
-        rollbacks are not there yet: leave out the --rollback-… options
         log drivers are not there yet: leave out --log-driver
-        placement constraints are not there yet: leave out --constraint
-        placement preferences are not there yet: leave out --placement-pref
-        a limit per node is not there yet: leave out --replicas-max-per-node
         terminals are not there yet: leave out --tty
         read-only containers are not there yet: leave out --read-only
         mounts are not there yet: leave out --mount and put the files into the image

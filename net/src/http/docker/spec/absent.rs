@@ -2,7 +2,6 @@
 //! One list; a line goes when the machine or the planners have learned it.
 
 use skein_events::refusal::Refusal;
-use skein_events::service::update::UpdateConfig;
 use skein_events::service::{Mode, ServiceSpec};
 use skein_events::task::container::{ContainerSpec, Dns, HealthCheck, HealthTest};
 use skein_events::task::spec::TaskSpec;
@@ -12,16 +11,16 @@ use super::{Requested, unsupported};
 /// Refuses the first thing of this request that is not there yet.
 pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
     let Requested { spec, env } = requested;
-    let ServiceSpec { name: _, labels: _, mode, endpoint: _, update, rollback, task } = spec;
+    let ServiceSpec { name: _, labels: _, mode, endpoint: _, update: _, rollback: _, task } = spec;
     let TaskSpec {
         container,
         reservations: _,
         limits: _,
         restart: _,
-        placement,
+        placement: _,
         networks: _,
         log_driver,
-        force_update,
+        force_update: _,
     } = task;
     let ContainerSpec {
         image: _,
@@ -50,27 +49,8 @@ pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
     } = container;
     // Nobody looks at it when there is nothing to run.
     let health = !matches!(health.test, HealthTest::None) && *health != HealthCheck::default();
-    let usual = UpdateConfig::default();
     let absent = [
-        (*update != usual, "rolling updates are not there yet: leave out the --update-… options"),
-        (*rollback != usual, "rollbacks are not there yet: leave out the --rollback-… options"),
-        (
-            *force_update != 0,
-            "forced updates are not there yet: remove the service and create it again",
-        ),
         (log_driver.is_some(), "log drivers are not there yet: leave out --log-driver"),
-        (
-            !placement.constraints.is_empty(),
-            "placement constraints are not there yet: leave out --constraint",
-        ),
-        (
-            !placement.preferences.is_empty(),
-            "placement preferences are not there yet: leave out --placement-pref",
-        ),
-        (
-            placement.max_per_node != 0,
-            "a limit per node is not there yet: leave out --replicas-max-per-node",
-        ),
         (!groups.is_empty(), "further groups are not there yet: leave out --group"),
         (*tty, "terminals are not there yet: leave out --tty"),
         (*open_stdin, "an open standard input is not there: leave out OpenStdin"),
