@@ -73,11 +73,15 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
         Error::Conflict(sentence) => Failure::Conflict(sentence),
         Error::NoSuchImage(name) => Refusal::NotFound { noun: "image", name }.into(),
         Error::NoSuchContainer(_)
-        | Error::BadCommand { .. }
         | Error::BadSetting { .. }
         | Error::Busy { .. }
         | Error::NoLogs
         | Error::HostileImage { .. } => Refusal::Invalid(text).into(),
+        Error::BadCommand { .. } => {
+            // What a shell would say: 127 if it is not there, else 126.
+            let absent = text.contains("not found") || text.contains("no such file");
+            Failure::NotExecutable { message: text, code: if absent { 127 } else { 126 } }
+        }
         Error::Container { .. } | Error::Io { .. } => Failure::Internal(text),
     }
 }
@@ -363,7 +367,11 @@ impl Backend for Service {
     ) -> BoxFuture<'_, Result<ExecSession, Failure>> {
         Box::pin(async move {
             let running = self.running()?;
-            let ExecRequest { task, args, env, user, dir, stdin } = request;
+            let ExecRequest { task, args, env, user, dir, stdin, terminal } = request;
+            if terminal.is_some() {
+                let text = "terminals are not there yet: use exec without -t".to_owned();
+                return Err(Refusal::Unsupported(text).into());
+            }
             let state = running.face.state();
             let node = state.tasks.get(&task).and_then(|t| t.node);
             if node.is_some_and(|id| id != running.face.node) {
@@ -382,6 +390,7 @@ impl Backend for Service {
                 stderr: Box::new(stderr),
                 pid,
                 exit: Box::pin(async move { exit.await.unwrap_or(255) }),
+                resize: None,
             })
         })
     }

@@ -58,6 +58,14 @@ pub enum Failure {
         /// The last position both histories share, as a cursor.
         ancestor: Option<String>,
     },
+    /// A command cannot be executed in its container.
+    #[error("{message}")]
+    NotExecutable {
+        /// Why.
+        message: String,
+        /// The exit code shells have for it: 127 if it is not there, else 126.
+        code: i32,
+    },
     /// Something is broken here.
     #[error("{0}")]
     Internal(String),
@@ -358,13 +366,27 @@ pub struct ExecRequest {
     pub dir: Option<String>,
     /// Whether the client will send input.
     pub stdin: bool,
+    /// The terminal it gets, if it gets one.
+    pub terminal: Option<WindowSize>,
 }
+
+/// How big a terminal is; zero means as the machine sees fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Letters in a line.
+    pub columns: u16,
+}
+
+/// Gives a terminal another size.
+pub type Resize = Arc<dyn Fn(WindowSize) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
 
 /// A running command.
 pub struct ExecSession {
     /// Its input, when asked for.
     pub stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
-    /// Its output.
+    /// Its output; of a terminal, all of it.
     pub stdout: Box<dyn AsyncRead + Send + Unpin>,
     /// Its error output.
     pub stderr: Box<dyn AsyncRead + Send + Unpin>,
@@ -372,6 +394,8 @@ pub struct ExecSession {
     pub pid: u32,
     /// Its exit code.
     pub exit: BoxFuture<'static, i32>,
+    /// Gives its terminal another size, if it has one.
+    pub resize: Option<Resize>,
 }
 
 /// What a container wrote to.

@@ -105,6 +105,7 @@ impl From<Failure> for ApiError {
                 ancestor: Some(ancestor),
                 ..Self::new(StatusCode::GONE, "gone", message)
             },
+            Failure::NotExecutable { .. } => Self::invalid(message),
             Failure::Internal(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
             }

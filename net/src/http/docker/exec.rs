@@ -13,20 +13,21 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bollard_stubs::models;
 use bytes::{BufMut, BytesMut};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 use tokio_util::io::ReaderStream;
 
 use skein_events::id::TaskId;
 
-use crate::backend::{ExecRequest, ExecSession};
+use crate::backend::{ExecRequest, ExecSession, Failure, Resize, WindowSize};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::{App, Path, json};
+use crate::http::{App, Path, Query, json};
 
 use super::{container, unsupported};
 
@@ -39,6 +40,7 @@ pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/containers/{id}/exec", post(create))
         .route("/exec/{id}/start", post(start))
+        .route("/exec/{id}/resize", post(resize))
         .route("/exec/{id}/json", get(inspect))
 }
 
@@ -53,12 +55,25 @@ struct Table {
     made: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Session {
     task: TaskId,
     container: String,
     config: models::ExecConfig,
     progress: Progress,
+    resize: Option<Resize>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    fn tty(&self) -> bool {
+        self.config.tty == Some(true)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +136,13 @@ impl Sessions {
             session.progress = progress;
         }
     }
+
+    fn runs(&self, id: &str, pid: u32, resize: Option<Resize>) {
+        if let Some(session) = self.table().by_id.get_mut(id) {
+            session.progress = Progress::Running { pid };
+            session.resize = resize;
+        }
+    }
 }
 
 fn no_such(id: &str) -> ApiError {
@@ -134,9 +156,7 @@ async fn create(
     Path(name): Path<String>,
     Json(config): Json<models::ExecConfig>,
 ) -> Result<Response, ApiError> {
-    if config.tty == Some(true) {
-        return Err(unsupported("terminals are not there yet: use exec without -t").into());
-    }
+    Keys::of(config.detach_keys.as_deref())?;
     if config.privileged == Some(true) {
         return Err(
             unsupported("more privileges are not there: use exec without --privileged").into()
@@ -152,6 +172,7 @@ async fn create(
         container: task.status.container.clone().unwrap_or_default(),
         config,
         progress: Progress::Made,
+        resize: None,
     };
     let local = app.backend.local();
     let seed = format!("{} {:?} {:?}", local.id, app.backend.wall(), caller.who);
@@ -169,21 +190,30 @@ async fn start(
     let on_upgrade = request.extensions_mut().remove::<OnUpgrade>().filter(|_| upgrade);
     let OptionalJson(options) =
         OptionalJson::<models::ExecStartConfig>::from_request(request, &()).await?;
-    if options.tty == Some(true) {
-        return Err(unsupported("terminals are not there yet: use exec without -t").into());
-    }
     let session = app.sessions.begin(&id)?;
     let detach = options.detach == Some(true);
-    let asked = asked(&session, on_upgrade.is_some() && !detach);
+    let size = options.console_size.or_else(|| session.config.console_size.clone());
+    let asked = asked(&session, on_upgrade.is_some() && !detach, size.as_deref());
     let running = match app.backend.exec(caller, asked).await {
         Ok(running) => running,
+        Err(Failure::NotExecutable { message, code }) if on_upgrade.is_some() && !detach => {
+            // As Docker has it: the connection is taken over before anything is executed, and the reason is its output.
+            app.sessions.set(&id, Progress::Ended { pid: 0, code });
+            let text = format!("{message}\r\n");
+            let said = if session.tty() { text.into() } else { frame(1, text.as_bytes()) };
+            let output = futures::stream::iter([Ok(said)]);
+            return Ok(upgraded(on_upgrade, session.tty(), |connection| {
+                talk(connection, None, output, tokio::spawn(async {}))
+            }));
+        }
         Err(failure) => {
-            app.sessions.set(&id, Progress::Ended { pid: 0, code: 126 });
+            let code = if let Failure::NotExecutable { code, .. } = &failure { *code } else { 126 };
+            app.sessions.set(&id, Progress::Ended { pid: 0, code });
             return Err(failure.into());
         }
     };
-    let ExecSession { stdin, stdout, stderr, pid, exit } = running;
-    app.sessions.set(&id, Progress::Running { pid });
+    let ExecSession { stdin, stdout, stderr, pid, exit, resize } = running;
+    app.sessions.runs(&id, pid, resize);
     let sessions = Arc::clone(&app.sessions);
     // A spawn of its own: the exit code is kept even when the client goes away.
     let ended = tokio::spawn(async move {
@@ -191,40 +221,80 @@ async fn start(
         sessions.set(&id, Progress::Ended { pid, code });
     });
     let attach = |wanted: Option<bool>| wanted != Some(false) && !detach;
-    let output = frames(
-        heard(stdout, attach(session.config.attach_stdout)),
-        heard(stderr, attach(session.config.attach_stderr)),
-    );
-    match on_upgrade {
-        _ if detach => Ok(StatusCode::OK.into_response()),
-        Some(on_upgrade) => {
-            tokio::spawn(async move {
-                match on_upgrade.await {
-                    Ok(upgraded) => talk(TokioIo::new(upgraded), stdin, output, ended).await,
-                    Err(error) => tracing::debug!(%error, "an exec's client went away"),
-                }
-            });
-            let headers = [
-                (header::CONNECTION, HeaderValue::from_static("Upgrade")),
-                (header::UPGRADE, HeaderValue::from_static("tcp")),
-                (header::CONTENT_TYPE, HeaderValue::from_static(MULTIPLEXED)),
-            ];
-            Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
-        }
-        // A client that cannot upgrade reads the frames as a body.
-        None => {
-            let last = futures::stream::once(ended).filter_map(|_| async { None });
-            let body = Body::from_stream(output.chain(last));
-            Ok(([(header::CONTENT_TYPE, MULTIPLEXED)], body).into_response())
-        }
+    let stdout = heard(stdout, attach(session.config.attach_stdout));
+    let stderr = heard(stderr, attach(session.config.attach_stderr));
+    let output = if session.tty() { plain(stdout) } else { frames(stdout, stderr) };
+    if detach {
+        return Ok(StatusCode::OK.into_response());
     }
+    if on_upgrade.is_none() {
+        // A client that cannot upgrade reads the output as a body.
+        let body = Body::from_stream(output);
+        return Ok(([(header::CONTENT_TYPE, kind(session.tty()))], body).into_response());
+    }
+    let keys =
+        session.tty().then(|| Keys::of(session.config.detach_keys.as_deref())).transpose()?;
+    let stdin = stdin.map(|stdin| Input { stdin, keys });
+    Ok(upgraded(on_upgrade, session.tty(), |connection| talk(connection, stdin, output, ended)))
 }
 
 /// Output of a terminal has no frames.
 pub(super) const RAW: &str = "application/vnd.docker.raw-stream";
 pub(super) const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 
-fn asked(session: &Session, upgraded: bool) -> ExecRequest {
+/// What the output of a command is, by whether it has a terminal.
+fn kind(tty: bool) -> &'static str {
+    if tty { RAW } else { MULTIPLEXED }
+}
+
+/// Hands the connection over once the client has it.
+fn upgraded<F: Future<Output = ()> + Send + 'static>(
+    on_upgrade: Option<OnUpgrade>,
+    tty: bool,
+    talk: impl FnOnce(TokioIo<Upgraded>) -> F + Send + 'static,
+) -> Response {
+    if let Some(on_upgrade) = on_upgrade {
+        tokio::spawn(async move {
+            match on_upgrade.await {
+                Ok(upgraded) => talk(TokioIo::new(upgraded)).await,
+                Err(error) => tracing::debug!(%error, "an exec's client went away"),
+            }
+        });
+    }
+    let headers = [
+        (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("tcp")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind(tty))),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+struct SizeQuery {
+    h: Option<u16>,
+    w: Option<u16>,
+}
+
+async fn resize(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<SizeQuery>,
+) -> Result<Response, ApiError> {
+    let session = app.sessions.get(&id)?;
+    let resize = session.resize.filter(|_| matches!(session.progress, Progress::Running { .. }));
+    let Some(resize) = resize else {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "conflict",
+            format!("exec process is not running with a terminal: {id}"),
+        ));
+    };
+    let SizeQuery { h, w } = query;
+    resize(WindowSize { rows: h.unwrap_or(0), columns: w.unwrap_or(0) }).await?;
+    Ok(StatusCode::OK.into_response())
+}
+
+fn asked(session: &Session, upgraded: bool, size: Option<&[usize]>) -> ExecRequest {
     let some = |text: &Option<String>| text.clone().filter(|t| !t.is_empty());
     ExecRequest {
         task: session.task,
@@ -233,6 +303,10 @@ fn asked(session: &Session, upgraded: bool) -> ExecRequest {
         user: some(&session.config.user),
         dir: some(&session.config.working_dir),
         stdin: upgraded && session.config.attach_stdin == Some(true),
+        terminal: session.tty().then(|| {
+            let side = |n: usize| size.and_then(|s| s.get(n)).and_then(|s| u16::try_from(*s).ok());
+            WindowSize { rows: side(0).unwrap_or(0), columns: side(1).unwrap_or(0) }
+        }),
     }
 }
 
@@ -248,17 +322,23 @@ fn heard(mut output: Output, wanted: bool) -> Option<Output> {
     None
 }
 
+/// What a terminal shows.
+fn plain(output: Option<Output>) -> Shown {
+    let chunks = output.map(|output| ReaderStream::with_capacity(output, CHUNK));
+    futures::stream::iter(chunks).flatten().boxed()
+}
+
 /// Both outputs in Docker's frames, in the order they come.
-fn frames(
-    stdout: Option<Output>,
-    stderr: Option<Output>,
-) -> impl Stream<Item = io::Result<Bytes>> + Send + Unpin {
+fn frames(stdout: Option<Output>, stderr: Option<Output>) -> Shown {
     let one = |source: Option<Output>, stream: u8| {
         let chunks = source.map(|s| ReaderStream::with_capacity(s, CHUNK));
         futures::stream::iter(chunks).flatten().map(move |c| c.map(|c| frame(stream, &c)))
     };
-    futures::stream::select(one(stdout, 1), one(stderr, 2))
+    futures::stream::select(one(stdout, 1), one(stderr, 2)).boxed()
 }
+
+/// Output as it goes out.
+type Shown = BoxStream<'static, io::Result<Bytes>>;
 
 pub(super) fn frame(stream: u8, payload: &[u8]) -> Bytes {
     let length = u32::try_from(payload.len()).expect("a chunk is at most CHUNK long");
@@ -269,50 +349,159 @@ pub(super) fn frame(stream: u8, payload: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Carries a command's output to the client and the client's input to the command, until the command has ended.
+/// A command's input, and the keys by which the user lets go of it.
+struct Input {
+    stdin: Box<dyn AsyncWrite + Send + Unpin>,
+    keys: Option<Keys>,
+}
+
+/// Carries a command's output to the client and the client's input to the command, until the command has ended or the
+/// user lets go of it.
 async fn talk(
     connection: TokioIo<Upgraded>,
-    stdin: Option<Box<dyn AsyncWrite + Send + Unpin>>,
-    mut output: impl Stream<Item = io::Result<Bytes>> + Unpin,
+    stdin: Option<Input>,
+    mut output: impl Stream<Item = io::Result<Bytes>> + Send + Unpin + 'static,
     ended: JoinHandle<()>,
 ) {
     let (from_client, mut to_client) = tokio::io::split(connection);
-    let input = stdin.map(|stdin| tokio::spawn(feed(from_client, stdin)));
+    let mut input = stdin.map(|stdin| tokio::spawn(feed(from_client, stdin)));
     let mut client_is_there = true;
-    while let Some(chunk) = output.next().await {
-        let Ok(chunk) = chunk else { break };
-        // Output is read to its end even when nobody listens, so that the command can go on.
-        if client_is_there && to_client.write_all(&chunk).await.is_err() {
-            client_is_there = false;
+    loop {
+        let let_go = async {
+            match &mut input {
+                Some(input) => input.await.unwrap_or(None),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            chunk = output.next() => {
+                let Some(Ok(chunk)) = chunk else { break };
+                // Output is read to its end even when nobody listens, so that the command can go on.
+                if client_is_there && to_client.write_all(&chunk).await.is_err() {
+                    client_is_there = false;
+                }
+            }
+            let_go = let_go => {
+                input = None;
+                if let Some(stdin) = let_go {
+                    // Its input stays open and its output is read: the command goes on as if somebody were there.
+                    tokio::spawn(async move {
+                        while let Some(Ok(_)) = output.next().await {}
+                        drop(stdin);
+                    });
+                    goodbye(to_client).await;
+                    return;
+                }
+            }
         }
     }
     // The exit code is known before the connection closes: clients ask for it right then.
     if let Err(error) = ended.await {
         tracing::debug!(%error, "an exec was cut off");
     }
-    if client_is_there && let Err(error) = to_client.shutdown().await {
-        tracing::debug!(%error, "an exec's client went away");
+    if client_is_there {
+        goodbye(to_client).await;
     }
     if let Some(input) = input {
         input.abort();
     }
 }
 
-/// The client's input, until it closes its half; the command then reads its end.
+async fn goodbye(mut to_client: WriteHalf<TokioIo<Upgraded>>) {
+    if let Err(error) = to_client.shutdown().await {
+        tracing::debug!(%error, "an exec's client went away");
+    }
+}
+
+/// The client's input, until it closes its half, and the command then reads its end; given back if the user let go.
 async fn feed(
     mut from_client: ReadHalf<TokioIo<Upgraded>>,
-    mut stdin: Box<dyn AsyncWrite + Send + Unpin>,
-) {
-    if let Err(error) = tokio::io::copy(&mut from_client, &mut stdin).await {
-        tracing::debug!(%error, "input of an exec ended early");
+    input: Input,
+) -> Option<Box<dyn AsyncWrite + Send + Unpin>> {
+    let Input { mut stdin, mut keys } = input;
+    let mut read = vec![0; CHUNK];
+    let mut passed = Vec::new();
+    loop {
+        let length = match from_client.read(&mut read).await {
+            Ok(0) => break,
+            Ok(length) => length,
+            Err(error) => {
+                tracing::debug!(%error, "input of an exec ended early");
+                break;
+            }
+        };
+        passed.clear();
+        let let_go = match &mut keys {
+            Some(keys) => keys.pass(&read[..length], &mut passed),
+            None => {
+                passed.extend_from_slice(&read[..length]);
+                false
+            }
+        };
+        if let Err(error) = stdin.write_all(&passed).await {
+            tracing::debug!(%error, "a command closed its input first");
+            break;
+        }
+        if let_go {
+            return Some(stdin);
+        }
+        if let Err(error) = stdin.flush().await {
+            tracing::debug!(%error, "a command closed its input first");
+            break;
+        }
     }
     if let Err(error) = stdin.shutdown().await {
         tracing::debug!(%error, "a command closed its input first");
     }
+    None
+}
+
+/// Keys that, typed one after the other, leave a command running and let go of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Keys {
+    sequence: Vec<u8>,
+    seen: usize,
+}
+
+impl Keys {
+    /// Docker's notation: letters, or `ctrl-` and one of `a` to `z`, `@`, `[`, `\\`, `]`, `^`, `_`, with commas between.
+    fn of(text: Option<&str>) -> Result<Self, ApiError> {
+        let text = text.filter(|text| !text.is_empty()).unwrap_or("ctrl-p,ctrl-q");
+        let key = |key: &str| {
+            let control = key.strip_prefix("ctrl-");
+            match (control.unwrap_or(key).as_bytes(), control) {
+                ([letter @ (b'a'..=b'z' | b'@' | b'['..=b'_')], Some(_)) => Ok(letter & 0x1f),
+                ([letter], None) => Ok(*letter),
+                _ => Err(ApiError::invalid(format!("Unknown character: '{key}'"))),
+            }
+        };
+        let sequence = text.split(',').map(key).collect::<Result<Vec<u8>, _>>()?;
+        Ok(Self { sequence, seen: 0 })
+    }
+
+    /// Passes input on, but for the keys; true once all of them were typed.
+    fn pass(&mut self, input: &[u8], to: &mut Vec<u8>) -> bool {
+        for byte in input {
+            if *byte == self.sequence[self.seen] {
+                self.seen += 1;
+                if self.seen == self.sequence.len() {
+                    return true;
+                }
+                continue;
+            }
+            to.extend_from_slice(&self.sequence[..self.seen]);
+            self.seen = usize::from(*byte == self.sequence[0]);
+            if self.seen == 0 {
+                to.push(*byte);
+            }
+        }
+        false
+    }
 }
 
 async fn inspect(State(app): State<App>, Path(id): Path<String>) -> Result<Response, ApiError> {
-    let Session { task: _, container, config, progress } = app.sessions.get(&id)?;
+    let Session { task: _, container, config, progress, resize: _ } = app.sessions.get(&id)?;
     let (running, pid, code) = match progress {
         Progress::Made => (false, 0, None),
         Progress::Running { pid } => (true, pid, None),
@@ -328,7 +517,7 @@ async fn inspect(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
         process_config: Some(models::ProcessConfig {
             privileged: Some(false),
             user: config.user,
-            tty: Some(false),
+            tty: Some(config.tty == Some(true)),
             entrypoint: Some(words.next().unwrap_or_default()),
             arguments: Some(words.collect()),
         }),
@@ -344,6 +533,22 @@ async fn inspect(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_that_let_go_are_not_passed_on() {
+        let mut keys = Keys::of(None).unwrap();
+        let mut passed = Vec::new();
+        assert!(!keys.pass(b"ab\x10", &mut passed));
+        assert_eq!(passed, b"ab");
+        assert!(!keys.pass(b"c\x10\x10", &mut passed));
+        assert_eq!(passed, b"ab\x10c\x10");
+        assert!(keys.pass(b"\x11rest", &mut passed));
+        assert_eq!(passed, b"ab\x10c\x10");
+        assert_eq!(Keys::of(Some("ctrl-[,x")).unwrap().sequence, [0x1b, b'x']);
+        for wrong in ["ctrl-", "ctrl-A", "ab", "a,,b"] {
+            assert!(Keys::of(Some(wrong)).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn frames_carry_stream_and_length() {

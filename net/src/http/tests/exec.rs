@@ -85,6 +85,53 @@ async fn input_reaches_the_command_until_the_client_closes_its_half() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_executed_says_so_on_its_output() {
+    let server = Server::with_story().await;
+    let id = made(&server, "web.1", false, &["nosuch"]).await;
+    let output = talked(&server, &id, b"").await;
+    assert_eq!(payload(&output, 1), "exec: \"nosuch\": executable file not found in $PATH\r\n");
+    assert_eq!(inspected(&server, &id).await["ExitCode"], 127);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_terminal_has_no_frames_changes_its_size_and_can_be_left() {
+    let server = Server::with_story().await;
+    let body = json!({"Tty": true, "AttachStdin": true, "ConsoleSize": [24, 80], "Cmd": ["cat"]});
+    let made = server.post("/containers/web.1/exec", &body.to_string()).await.done(201);
+    let id = made["Id"].as_str().unwrap().to_owned();
+    let resize = |h: u16| format!("/exec/{id}/resize?h={h}&w=100");
+    server.post(&resize(30), "").await.refused(409);
+    let headers = [("connection", "Upgrade"), ("upgrade", "tcp")];
+    let start = Body::from(r#"{"Detach":false,"Tty":true}"#);
+    let response = server.send(Method::POST, &format!("/exec/{id}/start"), &headers, start).await;
+    assert_eq!(response.status().as_u16(), 101);
+    assert_eq!(response.headers()["content-type"], "application/vnd.docker.raw-stream");
+    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.unwrap());
+    let mut seen = [0; 7];
+    stream.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen, b"24x80\r\n");
+    server.post(&resize(30), "").await.done(200);
+    let mut seen = [0; 8];
+    stream.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen, b"30x100\r\n");
+    server.post(&resize(0), "").await.done(200);
+    stream.write_all(b"typed").await.unwrap();
+    let mut seen = [0; 5];
+    stream.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen, b"typed");
+    // The keys end the connection, not the command.
+    stream.write_all(b"\x10\x11").await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(
+        (rest.as_slice(), &inspected(&server, &id).await["Running"]),
+        (&b""[..], &json!(true))
+    );
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn containers_are_found_by_task_name_task_id_and_container_id() {
     let server = Server::with_story().await;
     let task = server.get("/tasks/web.1").await.done(200);
@@ -125,8 +172,7 @@ async fn a_detached_command_runs_to_its_end() {
 async fn what_exec_cannot_do_is_refused() {
     let server = Server::with_story().await;
     let path = "/containers/web.1/exec";
-    let tty = server.post(path, r#"{"Tty":true,"Cmd":["sh"]}"#).await.refused(501);
-    assert!(tty.contains("without -t"), "{tty}");
+    server.post(path, r#"{"Tty":true,"DetachKeys":"ctrl-A","Cmd":["sh"]}"#).await.refused(400);
     server.post(path, r#"{"Privileged":true,"Cmd":["sh"]}"#).await.refused(501);
     assert_eq!(server.post(path, r#"{"Cmd":[]}"#).await.refused(400), "No exec command specified");
     assert_eq!(

@@ -29,7 +29,7 @@ use crate::backend::{
     Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest, ExecSession,
     Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
     JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, PruneImages,
-    Standing, Upload, Verification, Why, WhyStep,
+    Resize, Standing, Upload, Verification, Why, WhyStep, WindowSize,
 };
 
 impl ImageSummary {
@@ -549,11 +549,29 @@ impl Backend for Fake {
         async move {
             let program = request.args[0].clone();
             self.commit(caller, &Command::StartExec { task: request.task, program }, None)?;
+            if request.args[0] == "nosuch" {
+                let message = "exec: \"nosuch\": executable file not found in $PATH".to_owned();
+                return Err(Failure::NotExecutable { message, code: 127 });
+            }
             let (mut out, stdout) = tokio::io::duplex(1024);
+            let (sizes, mut resized) = tokio::sync::mpsc::unbounded_channel::<WindowSize>();
+            let resize: Resize = Arc::new(move |size| {
+                sizes.send(size).expect("the command listens");
+                futures::future::ready(Ok(())).boxed()
+            });
+            let terminal = request.terminal;
+            let request_has_terminal = terminal.is_some();
             let (mut err, stderr) = tokio::io::duplex(1024);
             let (input, mut stdin) = tokio::io::duplex(1024);
             let echo = request.args[0] == "cat";
             let code = tokio::spawn(async move {
+                if let Some(mut size) = terminal {
+                    while size.rows != 0 {
+                        let text = format!("{}x{}\r\n", size.rows, size.columns);
+                        out.write_all(text.as_bytes()).await.unwrap();
+                        size = resized.recv().await.unwrap();
+                    }
+                }
                 if echo {
                     tokio::io::copy(&mut stdin, &mut out).await.unwrap();
                     return 0;
@@ -568,6 +586,7 @@ impl Backend for Fake {
                 stderr: Box::new(stderr),
                 pid: 99,
                 exit: code.map(|code| code.unwrap_or(-1)).boxed(),
+                resize: request_has_terminal.then_some(resize),
             })
         }
         .boxed()
