@@ -76,6 +76,8 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
         | Error::BadSetting { .. }
         | Error::Busy { .. }
         | Error::NoLogs
+        | Error::NoSuchVolume(_)
+        | Error::VolumeInUse { .. }
         | Error::HostileImage { .. } => Refusal::Invalid(text).into(),
         Error::BadCommand { .. } => {
             // What a shell would say: 127 if it is not there, else 126.

@@ -74,6 +74,14 @@ pub trait Runtime: Send + Sync + 'static {
     fn prune_images(&self, prune: Prune) -> Answer<Pruned>;
     /// What images and containers take on the disk.
     fn usage(&self) -> Answer<Usage>;
+    /// All volumes on this machine, ordered by name.
+    fn volumes(&self) -> Answer<Vec<Volume>>;
+    /// The volume of this name.
+    fn volume(&self, name: String) -> Answer<Option<Volume>>;
+    /// Makes a volume; one that is there already is answered as it is.
+    fn create_volume(&self, volume: VolumeSpec) -> Answer<Volume>;
+    /// Removes a volume, unless a container uses it: [`Error::VolumeInUse`]. With `force` it need not be there.
+    fn remove_volume(&self, name: String, force: bool) -> Answer<()>;
 }
 
 /// Docker's form of a container id, 64 hexadecimal digits; a function of the task, so it needs no table.
@@ -157,6 +165,36 @@ pub struct Exit {
     pub oom: bool,
     /// Wall time of the end.
     pub at: Time,
+}
+
+/// A volume to make, of Docker's driver `local`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VolumeSpec {
+    /// Its name.
+    pub name: String,
+    /// `type`, `device` and `o` of what is mounted on it; none is a directory.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A volume on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// What is mounted on it.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it was made for one container and goes with it.
+    pub anonymous: bool,
+    /// When it was made, by this machine's clock.
+    pub created: Time,
+    /// Where its content lies.
+    pub mountpoint: PathBuf,
+    /// The tasks whose containers use it, ordered.
+    pub users: Vec<TaskId>,
 }
 
 /// Which part of a container's output is wanted.

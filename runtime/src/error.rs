@@ -5,6 +5,8 @@ use std::io;
 
 use skein_events::id::TaskId;
 
+use crate::api::container_id;
+
 /// Why a call to the runtime failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,6 +37,17 @@ pub enum Error {
         /// What it tried.
         reason: String,
     },
+    /// There is no volume of this name; the sentence is Docker's.
+    #[error("get {0}: no such volume")]
+    NoSuchVolume(String),
+    /// Containers use the volume; the sentence is Docker's.
+    #[error("remove {name}: volume is in use - [{}]", container_ids(users))]
+    VolumeInUse {
+        /// Which.
+        name: String,
+        /// The tasks of these containers.
+        users: Vec<TaskId>,
+    },
     /// The output of this container is thrown away; the sentence is Docker's.
     #[error("configured logging driver does not support reading")]
     NoLogs,
@@ -63,6 +76,10 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+fn container_ids(tasks: &[TaskId]) -> String {
+    tasks.iter().map(|task| container_id(*task)).collect::<Vec<_>>().join(", ")
 }
 
 /// Adds what was being done to an operating system's error.

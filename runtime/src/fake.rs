@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
-    LogsSpec, Runtime, container_id,
+    LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
 use crate::error::Error;
 use crate::image::{
@@ -120,6 +120,7 @@ struct Machine {
     next_pid: u32,
     slots: BTreeMap<TaskId, Slot>,
     images: BTreeMap<Reference, Image>,
+    volumes: BTreeMap<String, Volume>,
 }
 
 /// The simulator's machine. A clone is the same machine, as a restarted daemon finds it.
@@ -129,7 +130,12 @@ pub struct FakeRuntime(Arc<Inner>);
 impl FakeRuntime {
     /// A machine with nothing on it.
     pub fn new(sleep: Sleep, now: Now, plan: Plan) -> Self {
-        let machine = Machine { next_pid: 100, slots: BTreeMap::new(), images: BTreeMap::new() };
+        let machine = Machine {
+            next_pid: 100,
+            slots: BTreeMap::new(),
+            images: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+        };
         Self(Arc::new(Inner { sleep, now, plan, machine: Mutex::new(machine) }))
     }
 
@@ -516,6 +522,32 @@ impl Runtime for FakeRuntime {
     /// Nothing lies on a disk.
     fn usage(&self) -> Answer<Usage> {
         async move { Ok(Usage::default()) }.boxed()
+    }
+
+    fn volumes(&self) -> Answer<Vec<Volume>> {
+        let volumes = self.machine().volumes.values().cloned().collect();
+        async move { Ok(volumes) }.boxed()
+    }
+
+    fn volume(&self, name: String) -> Answer<Option<Volume>> {
+        let volume = self.machine().volumes.get(&name).cloned();
+        async move { Ok(volume) }.boxed()
+    }
+
+    fn create_volume(&self, volume: VolumeSpec) -> Answer<Volume> {
+        let created = (self.0.now)();
+        let VolumeSpec { name, options, labels } = volume;
+        let mountpoint = std::path::Path::new("/volumes").join(&name).join("_data");
+        let (anonymous, users) = (false, Vec::new());
+        let new =
+            Volume { name: name.clone(), options, labels, anonymous, created, mountpoint, users };
+        let volume = self.machine().volumes.entry(name).or_insert(new).clone();
+        async move { Ok(volume) }.boxed()
+    }
+
+    fn remove_volume(&self, name: String, force: bool) -> Answer<()> {
+        let known = self.machine().volumes.remove(&name).is_some();
+        async move { if known || force { Ok(()) } else { Err(Error::NoSuchVolume(name)) } }.boxed()
     }
 }
 

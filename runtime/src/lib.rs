@@ -17,3 +17,4 @@ mod rootfs;
 pub mod shim;
 pub mod signal;
 mod spec;
+mod volume;

@@ -274,6 +274,9 @@ impl Life {
         if let Some(ip) = own {
             hosts.push_str(&format!("{ip}\t{hostname}\n"));
         }
+        for line in &task.spec.container.hosts {
+            hosts.push_str(&format!("{line}\n"));
+        }
         let mut labels: BTreeMap<String, String> =
             task.spec.container.labels.iter().cloned().collect();
         let ours = [

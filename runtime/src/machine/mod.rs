@@ -5,6 +5,7 @@
 //! <data>/images/                    see image::store
 //! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, exit.json, order.json
 //! <data>/logs/<task>/               what it said, see log; outlives the container for a while
+//! <data>/volumes/                   see volume
 //! <run>/shim/<task>                 socket of the container's shim, while there is one
 //! <run>/library/<task>/             the container library's own
 //! <cgroup>/skein/<root>/<task>      in every hierarchy
@@ -15,6 +16,7 @@ mod client;
 mod images;
 mod logs;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use base64::Engine as _;
 use futures::FutureExt as _;
 use skein_events::id::TaskId;
 use skein_events::reference::Reference;
+use skein_events::task::mount::{Mount, MountSource};
 use skein_events::time::Span;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -32,21 +35,26 @@ use tokio::process::Command;
 
 use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
-    LogsSpec, Runtime, container_id,
+    LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
 use crate::error::{Context as _, Error};
+use crate::image::digest;
 use crate::image::store::{ID_DIGITS, Store};
 use crate::image::{Details, Digest, Image, Import, Loaded, Prune, Pruned, Removed, Usage};
 use crate::log::Keep;
+use crate::rootfs::mount;
 use crate::shim::COMMAND;
 use crate::shim::protocol::{Order, Reply, Request};
 use crate::signal::Signal;
 use crate::spec;
+use crate::volume::Volumes;
 use client::Link;
 
 /// The file in which a shim leaves word how its container ended.
 pub(crate) const EXIT_FILE: &str = "exit.json";
 const ORDER_FILE: &str = "order.json";
+/// Names of the volumes a container uses, one a line.
+const VOLUMES_FILE: &str = "volumes";
 
 /// Where a machine keeps what it keeps.
 #[derive(Clone, Debug)]
@@ -69,6 +77,7 @@ pub struct Machine(Arc<Inner>);
 struct Inner {
     options: Options,
     images: Store,
+    volumes: Volumes,
     device_cgroup: bool,
     /// The filter of system calls for shims, in base 64.
     filter: String,
@@ -97,10 +106,12 @@ impl Machine {
             let private = rustix::fs::Mode::from(0o700);
             rustix::fs::chmod(&dir, private).context(format!("close {}", dir.display()))?;
         }
+        let volumes = Volumes::open(options.data.join("volumes"), options.data.join("containers"))?;
         let device_cgroup = Path::new("/sys/fs/cgroup/devices/devices.list").exists();
         let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
         let making = tokio::sync::RwLock::default();
-        let machine = Self(Arc::new(Inner { options, images, device_cgroup, filter, making }));
+        let machine =
+            Self(Arc::new(Inner { options, images, volumes, device_cgroup, filter, making }));
         machine.collect();
         Ok(machine)
     }
@@ -144,10 +155,14 @@ impl Machine {
 
     async fn create_container(self, container: Container) -> Result<Created, Error> {
         let id = container.id;
-        let order = self.blocking(move |this| this.prepare(container)).await?;
-        let spawned = {
-            let _making = self.0.making.read().await;
-            self.spawn(&order).await
+        let spawned = match self.blocking(move |this| this.prepare(container)).await {
+            Ok(order) => {
+                let _making = self.0.making.read().await;
+                self.spawn(&order).await
+            }
+            // What is there is another's.
+            Err(error @ Error::Busy { .. }) => return Err(error),
+            Err(error) => Err(error),
         };
         match spawned {
             Ok(pid) => Ok(Created { container_id: container_id(id), pid }),
@@ -165,7 +180,7 @@ impl Machine {
     fn prepare(&self, container: Container) -> Result<Order, Error> {
         let id = container.id;
         let (image, _held) = self.lease_image(&container.spec)?;
-        let process = spec::process(&container, &image.config)?;
+        let process = spec::process(&container, &image.config, self.0.device_cgroup)?;
         let dir = self.container_dir(id);
         match fs::create_dir(&dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -179,13 +194,14 @@ impl Machine {
         let logs = self.logs_dir(id);
         fs::create_dir_all(&logs).context(format!("make {}", logs.display()))?;
         self.note_image(&dir, &image)?;
+        let volumes = self.take_volumes(&container)?;
         let order = Order {
             logs,
+            volumes,
             layers: self.0.images.layer_paths(&image),
             sockets: self.sockets(),
             library: self.library(),
             cgroup: self.cgroup(id),
-            device_cgroup: self.0.device_cgroup,
             filter: self.0.filter.clone(),
             container,
             process,
@@ -194,6 +210,57 @@ impl Machine {
         let json = serde_json::to_vec(&order).expect("an order is texts and numbers");
         fs::write(order.dir.join(ORDER_FILE), json).context("write the order")?;
         Ok(order)
+    }
+
+    /// The volumes a container mounts, made if need be; noted before they are taken, so that they are given back.
+    fn take_volumes(&self, container: &Container) -> Result<BTreeMap<String, PathBuf>, Error> {
+        let mut wanted = Vec::new();
+        for Mount { target, read_only: _, source } in &container.spec.mounts {
+            match source {
+                MountSource::Bind { path, propagation, non_recursive: _, create } => {
+                    mount::find_source(path, *create)?;
+                    mount::of_kernel(*propagation)?;
+                }
+                MountSource::Tmpfs { .. } => {}
+                MountSource::Volume { name, no_copy: _, labels, driver, options, subpath: _ } => {
+                    if let Some(other) = driver.as_deref().filter(|d| !matches!(*d, "" | "local")) {
+                        return Err(Error::BadSetting {
+                            message: format!(
+                                "error looking up volume plugin {other}: plugin \"{other}\" not found"
+                            ),
+                        });
+                    }
+                    let anonymous = name.is_none();
+                    let name = name.clone().unwrap_or_else(|| {
+                        digest::hex_of(format!("{} {target}", container.id).as_bytes())
+                    });
+                    let map = |list: &[(String, String)]| list.iter().cloned().collect();
+                    let spec = VolumeSpec { name, options: map(options), labels: map(labels) };
+                    wanted.push((target.clone(), spec, anonymous));
+                }
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let names: Vec<&str> = wanted.iter().map(|(_, spec, _)| spec.name.as_str()).collect();
+        let list = self.container_dir(container.id).join(VOLUMES_FILE);
+        fs::write(&list, names.join("\n")).context("note the volumes")?;
+        wanted
+            .into_iter()
+            .map(|(target, spec, anonymous)| {
+                let volume = self.0.volumes.take(&spec, anonymous, container.id)?;
+                Ok((target, volume.mountpoint))
+            })
+            .collect()
+    }
+
+    fn give_volumes_back(&self, id: TaskId) -> Result<(), Error> {
+        match fs::read_to_string(self.container_dir(id).join(VOLUMES_FILE)) {
+            Ok(names) => names.lines().try_for_each(|name| self.0.volumes.give_back(name, id)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error).context("read the list of volumes"),
+        }
     }
 
     /// Starts the shim and waits until it made the container.
@@ -318,6 +385,7 @@ impl Machine {
             cleanup::kill_cgroup(&this.cgroup(id))?;
             let dir = this.container_dir(id);
             crate::rootfs::overlay::take_away(&dir.join("rootfs"))?;
+            this.give_volumes_back(id)?;
             cleanup::remove_tree(&this.library().join(id.to_string()))?;
             cleanup::remove_file(&this.sockets().join(id.to_string()))?;
             cleanup::remove_tree(&dir)?;
@@ -450,5 +518,21 @@ impl Runtime for Machine {
     fn usage(&self) -> Answer<Usage> {
         let this = self.clone();
         async move { this.blocking(Self::usage).await }.boxed()
+    }
+    fn volumes(&self) -> Answer<Vec<Volume>> {
+        let this = self.clone();
+        async move { this.blocking(|this| this.0.volumes.list()).await }.boxed()
+    }
+    fn volume(&self, name: String) -> Answer<Option<Volume>> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.volumes.find(&name)).await }.boxed()
+    }
+    fn create_volume(&self, volume: VolumeSpec) -> Answer<Volume> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.volumes.create(&volume)).await }.boxed()
+    }
+    fn remove_volume(&self, name: String, force: bool) -> Answer<()> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.0.volumes.remove(&name, force)).await }.boxed()
     }
 }

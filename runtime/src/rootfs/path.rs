@@ -64,6 +64,40 @@ pub(crate) fn make_dirs_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::
     Ok(())
 }
 
+/// Opens what is there, as the container sees it, only as a place: a directory or a file, nothing made.
+pub(crate) fn open_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    let path = if path.is_empty() { "." } else { path };
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), INSIDE)
+}
+
+/// Opens a directory as the container sees it, made if it is not there.
+pub(crate) fn open_dir_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    match openat2(root, path, flags, Mode::empty(), INSIDE) {
+        Err(Errno::NOENT) => {
+            make_dirs_inside(root, path)?;
+            openat2(root, path, flags, Mode::empty(), INSIDE)
+        }
+        opened => opened,
+    }
+}
+
+/// Opens a file as the container sees it, made if it is not there, and the directories above it.
+pub(crate) fn open_file_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    let fd = match open_inside(root, path) {
+        Err(Errno::NOENT) => {
+            let (parent, _) = path.rsplit_once('/').unwrap_or_default();
+            make_dirs_inside(root, parent)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
+            openat2(root, path, flags | OFlags::NONBLOCK, Mode::from(0o644), INSIDE)?;
+            open_inside(root, path)?
+        }
+        opened => opened?,
+    };
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+    if kind == rustix::fs::FileType::Directory { Err(Errno::ISDIR) } else { Ok(fd) }
+}
+
 /// Reads a regular file as the container would see it; `None` if there is none, an error if it has over `max` bytes.
 pub(crate) fn read_inside(
     root: BorrowedFd<'_>,
@@ -108,6 +142,17 @@ mod tests {
         assert!(make_dirs(root.as_fd(), b"abs/new").is_err());
         assert_eq!(read_inside(root.as_fd(), "abs/secret", 10).unwrap(), None);
         assert_eq!(read_inside(root.as_fd(), "up/etc/passwd", 10).unwrap(), None);
+        for bad in ["/abs/made", "/up/made", "/../made", "/abs/../../made"] {
+            open_dir_inside(root.as_fd(), &format!("{bad}-dir")).ok();
+            open_file_inside(root.as_fd(), &format!("{bad}-file")).ok();
+            assert!(open_inside(root.as_fd(), &format!("{bad}/secret")).is_err(), "{bad}");
+        }
+        assert!(!outside.path().parent().unwrap().join("made-dir").exists());
+        assert!(open_inside(root.as_fd(), "/abs/secret").is_err());
+        open_file_inside(root.as_fd(), "/rel/new/file").unwrap();
+        assert!(inside.path().join("d/new/file").is_file());
+        assert_eq!(open_file_inside(root.as_fd(), "/rel/new").unwrap_err(), Errno::ISDIR);
+        assert!(open_dir_inside(root.as_fd(), "/rel/new/file").is_err());
         make_dirs_inside(root.as_fd(), "/rel/a/../b").unwrap();
         assert!(inside.path().join("d/b").is_dir());
         make_dirs(root.as_fd(), b"x/y/z").unwrap();

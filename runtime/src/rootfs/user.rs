@@ -22,6 +22,33 @@ pub(crate) struct Who {
     pub(crate) home: String,
 }
 
+/// Adds further groups, names or numbers; Docker's sentence for one that is not there.
+pub(crate) fn add_groups(
+    who: &mut Who,
+    root: BorrowedFd<'_>,
+    groups: &[String],
+) -> Result<(), Error> {
+    if groups.is_empty() {
+        return Ok(());
+    }
+    let database = database(root, "etc/group")?;
+    for group in groups {
+        let gid = find_group(&database, group).ok_or_else(|| Error::BadSetting {
+            message: format!("Unable to find group {group}"),
+        })?;
+        who.groups.push(gid);
+    }
+    who.groups.sort_unstable();
+    who.groups.dedup();
+    Ok(())
+}
+
+fn database(root: BorrowedFd<'_>, path: &str) -> Result<String, Error> {
+    read_inside(root, path, DATABASE_MAX)
+        .map(|bytes| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+        .map_err(|error: io::Error| Error::HostileImage { reason: format!("/{path}: {error}") })
+}
+
 struct Account<'a> {
     name: &'a str,
     uid: u32,
@@ -31,12 +58,7 @@ struct Account<'a> {
 
 /// Resolves `user[:group]` inside a root file system; empty is root.
 pub(crate) fn resolve(root: BorrowedFd<'_>, text: &str) -> Result<Who, Error> {
-    let database = |path: &str| {
-        read_inside(root, path, DATABASE_MAX)
-            .map(|bytes| String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
-            .map_err(|error: io::Error| Error::HostileImage { reason: format!("/{path}: {error}") })
-    };
-    look_up(text, &database("etc/passwd")?, &database("etc/group")?)
+    look_up(text, &database(root, "etc/passwd")?, &database(root, "etc/group")?)
 }
 
 fn look_up(text: &str, passwd: &str, group: &str) -> Result<Who, Error> {

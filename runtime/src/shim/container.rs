@@ -13,10 +13,12 @@ use rustix::fs::{Gid, Uid, fchown};
 use rustix::pipe::{PipeFlags, pipe_with};
 use skein_events::id::TaskId;
 
+use super::console::Console;
 use super::launch::{Filter, Launch};
 use super::protocol::{NOT_RUNNING, Order, STARTED};
 use crate::api::ExecSpec;
 use crate::error::{Context as _, Error};
+use crate::rootfs::mount::{self, Placed, is_within};
 use crate::rootfs::overlay::{self, Overlay};
 use crate::rootfs::user::Who;
 use crate::rootfs::{path, prepare, user};
@@ -35,8 +37,10 @@ pub(super) struct Made {
     library_root: PathBuf,
     rootfs: PathBuf,
     process: Process,
-    device_cgroup: bool,
     filter: Filter,
+    groups: Vec<String>,
+    /// The other end of its standard input, if that is to stay open.
+    _stdin: Option<OwnedFd>,
     /// Closes when the program is executed; taken by `start`.
     report: Option<OwnedFd>,
     pub(super) pid: u32,
@@ -52,11 +56,11 @@ impl Made {
             process,
             layers,
             dir,
+            volumes,
             logs: _,    // the server's
             sockets: _, // the server's
             library,
             cgroup,
-            device_cgroup,
             filter,
         } = order;
         let filter = base64::engine::general_purpose::STANDARD
@@ -74,29 +78,62 @@ impl Made {
         })?;
         let root = path::open_root(&rootfs).context("open the root file system")?;
         prepare::prepare(root.as_fd(), &process.dir)?;
-        let who = user::resolve(root.as_fd(), &process.user)?;
-        drop(root);
+        let mut who = user::resolve(root.as_fd(), &process.user)?;
+        user::add_groups(&mut who, root.as_fd(), &container.spec.groups)?;
         let texts =
             [&container.hosts, &container.resolv_conf, &format!("{}\n", container.hostname)];
         for (name, text) in prepare::FILES.iter().zip(texts) {
             fs::write(dir.join(name), text).context(format!("write {name}"))?;
         }
-        let places = Places { rootfs: &rootfs, files: dir, cgroup, device_cgroup: *device_cgroup };
-        let json = spec::oci(container, process, &who, &places).to_string();
+        let spec = &container.spec;
+        let mut files = Vec::new();
+        let placed: Vec<Placed<'_>> = spec
+            .mounts
+            .iter()
+            .map(|mount| Placed { mount, volume: volumes.get(&mount.target).map(PathBuf::as_path) })
+            .collect();
+        // The library binds our files after all else, and walks paths; so only where the user mounts nothing.
+        let bind_files = !spec.mounts.iter().any(|mount| is_within(&mount.target, "/etc"));
+        if !bind_files {
+            for name in prepare::FILES {
+                let target = format!("/etc/{name}");
+                if !spec.mounts.iter().any(|mount| mount.target == target) {
+                    files.push((dir.join(name), target));
+                }
+            }
+        }
+        mount::all(root.as_fd(), &placed, &files)?;
+        drop(root);
+        let late = mount::late(&placed)?;
+        let places = Places { rootfs: &rootfs, files: dir, cgroup, bind_files, late };
+        let json = spec::oci(container, process, &who, &places)?.to_string();
         fs::write(dir.join("config.json"), json).context("write config.json")?;
 
         let (stdout, stdout_inside) = output(&who)?;
         let (stderr, stderr_inside) = output(&who)?;
         let (report, report_inside) = pipe()?;
-        let launch = Launch { report: report_inside.as_raw_fd(), filter: filter.clone() };
+        let launch = Launch {
+            report: report_inside.as_raw_fd(),
+            filter: filter.clone(),
+            init: spec.init == Some(true),
+        };
+        let console = if spec.tty { Some(Console::listen(dir)?) } else { None };
+        // Open and silent, as long as its other end is.
+        let stdin = if spec.open_stdin { Some(pipe()?) } else { None };
+        let (stdin_inside, stdin) = stdin.unzip();
         oom_score(CONTAINER_OOM_SCORE);
         let built = ContainerBuilder::new(container.id.to_string(), SyscallType::default())
             .with_root_path(library.clone())
             .map(|builder| {
+                let builder = match stdin_inside {
+                    Some(stdin) if !spec.tty => builder.with_stdin(stdin),
+                    Some(_) | None => builder,
+                };
                 builder
                     .with_executor(launch)
                     .with_stdout(stdout_inside)
                     .with_stderr(stderr_inside)
+                    .with_console_socket(console.as_ref().map(|console| console.path.clone()))
                     .as_init(dir)
                     .with_systemd(false)
             })
@@ -112,14 +149,20 @@ impl Made {
             id: container.id,
             message: "the library made no process".to_owned(),
         })?;
+        // A terminal is standard output and error in one.
+        let stdout = match console {
+            Some(console) => console.receive()?,
+            None => stdout,
+        };
         Ok(Self {
             id: container.id,
             library: made,
             library_root: library.clone(),
             rootfs,
             process: process.clone(),
-            device_cgroup: *device_cgroup,
             filter,
+            groups: spec.groups.clone(),
+            _stdin: stdin,
             report: Some(report),
             pid,
             stdout,
@@ -162,18 +205,20 @@ impl Made {
         };
         let process = spec::exec(&self.process, exec)?;
         let root = path::open_root(&self.rootfs).context("open the root file system")?;
-        let who = user::resolve(root.as_fd(), &process.user)?;
+        let mut who = user::resolve(root.as_fd(), &process.user)?;
+        user::add_groups(&mut who, root.as_fd(), &self.groups)?;
         drop(root);
         own(&stdout, &who)?;
         own(&stderr, &who)?;
         let directory = self.library_root.join(self.id.to_string());
         self.further += 1;
         let description = directory.join(format!("exec-{}.json", self.further));
-        let json = spec::process_json(&process, &who, self.device_cgroup).to_string();
+        let json = spec::process_json(&process, &who, false).to_string();
         fs::write(&description, json).context("write the process's description")?;
 
         let (report, report_inside) = pipe()?;
-        let launch = Launch { report: report_inside.as_raw_fd(), filter: self.filter.clone() };
+        let report_fd = report_inside.as_raw_fd();
+        let launch = Launch { report: report_fd, filter: self.filter.clone(), init: false };
         oom_score(CONTAINER_OOM_SCORE);
         let built = ContainerBuilder::new(self.id.to_string(), SyscallType::default())
             .with_root_path(self.library_root.clone())

@@ -11,6 +11,7 @@ use std::os::fd::{FromRawFd as _, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::init;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
@@ -57,6 +58,8 @@ pub(super) struct Launch {
     pub(super) report: RawFd,
     /// The filter of system calls, compiled.
     pub(super) filter: Filter,
+    /// Whether this process stays, as the container's first, and the program is another.
+    pub(super) init: bool,
 }
 
 impl Launch {
@@ -87,7 +90,8 @@ impl Executor for Launch {
     }
 }
 
-/// Returns only with the reason why not.
+/// Returns only with the reason why not. A container's life hangs on its shim: without it nobody would see how it ends,
+/// so it ends with it.
 fn become_program(launch: &Launch, spec: &Spec) -> String {
     let path = match find(spec) {
         Ok(path) => path,
@@ -107,20 +111,27 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     let Ok((program, args, env)) = prepared() else {
         return failed(io::Error::from(io::ErrorKind::InvalidInput));
     };
-    if let Err(error) = settle() {
-        return failed(error);
+    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(DeathSignal::KILL)) {
+        return failed(error.into());
     }
     if let Err(error) = launch.filter.apply() {
         return format!("filter system calls: {error}");
+    }
+    if launch.init
+        && let Err(errno) = init::split()
+    {
+        return format!("make the first process: {}", errno.desc());
+    }
+    if let Err(error) = settle() {
+        return failed(error);
     }
     match nix::unistd::execve(&program, &args, &env) {
         Err(errno) => failed(errno.into()),
     }
 }
 
-/// A container's life hangs on its shim: without it nobody would see how it ends, so it ends with it.
+/// What Rust and the shim changed for themselves is as a program expects it.
 fn settle() -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(DeathSignal::KILL))?;
     // SAFETY: the default action is no handler of ours.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;

@@ -1,6 +1,7 @@
 //! What daemon and shim say to each other: one line of JSON a message over a unix socket, open files beside it.
 //! A daemon must understand shims its predecessor started: only add to these types, and give what is added a default.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -25,12 +26,14 @@ pub(crate) struct Order {
     pub(crate) dir: PathBuf,
     /// Where its output goes; made.
     pub(crate) logs: PathBuf,
+    /// Where its volumes lie, by their mounts' targets.
+    #[serde(default)]
+    pub(crate) volumes: BTreeMap<String, PathBuf>,
     /// Directory of the sockets; this one's is named as the task.
     pub(crate) sockets: PathBuf,
     /// The container library's own directory.
     pub(crate) library: PathBuf,
     pub(crate) cgroup: String,
-    pub(crate) device_cgroup: bool,
     /// The filter of system calls, in base 64.
     pub(crate) filter: String,
 }
@@ -84,6 +87,8 @@ impl From<&Error> for Failure {
             Error::NoSuchImage(_)
             | Error::Conflict(_)
             | Error::NoSuchContainer(_)
+            | Error::NoSuchVolume(_)
+            | Error::VolumeInUse { .. }
             | Error::NoLogs => Self::Other(error.to_string()),
         }
     }

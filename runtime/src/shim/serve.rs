@@ -194,7 +194,13 @@ impl Server {
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
-            Err(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            // A terminal nobody has open any more says so by an error.
+            Err(_) => {
+                cutter.finish(now(), &mut self.log);
+                *pipe = None;
+                false
+            }
         }
     }
 

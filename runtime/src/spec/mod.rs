@@ -1,9 +1,9 @@
 //! From what the user asked for and what the image says to an OCI configuration.
 //! Pure: paths and ids come in, a JSON document goes out. The defaults are Docker's, and stricter where said.
 
+mod option;
 pub(crate) mod seccomp;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -18,28 +18,12 @@ use crate::signal::Signal;
 
 /// What Docker gives a container that sets none.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What Docker gives a container with a terminal.
+const TERM: &str = "TERM=xterm";
 /// Processes and threads of a container that has no limit of its own; Docker has none, and a fork bomb is free there.
 const PIDS_DEFAULT: u64 = 4096;
 /// Length of a scheduling period, microseconds.
 const CPU_PERIOD: u64 = 100_000;
-
-const CAPABILITIES: [&str; 13] = [
-    "CAP_AUDIT_WRITE",
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FOWNER",
-    "CAP_FSETID",
-    "CAP_KILL",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_NET_RAW",
-    "CAP_SETFCAP",
-    "CAP_SETGID",
-    "CAP_SETPCAP",
-    "CAP_SETUID",
-    "CAP_SYS_CHROOT",
-];
-/// Docker's fourteenth. Only the device controller of cgroup v1 keeps a made node dead, so it is given only there.
-const MKNOD: &str = "CAP_MKNOD";
 
 const MASKED: [&str; 12] = [
     "/proc/asound",
@@ -66,10 +50,25 @@ pub(crate) struct Process {
     pub(crate) user: String,
     pub(crate) dir: String,
     pub(crate) stop_signal: Signal,
+    #[serde(default)]
+    pub(crate) options: Options,
+}
+
+/// What further processes of a container share with its first one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Options {
+    /// Their names; Docker's usual ones when absent.
+    pub(crate) capabilities: Option<Vec<String>>,
+    pub(crate) rlimits: Vec<Value>,
+    pub(crate) oom_score_adj: i32,
 }
 
 /// Merges; an error names what the image and the user both left out.
-pub(crate) fn process(container: &Container, image: &ImageConfig) -> Result<Process, Error> {
+pub(crate) fn process(
+    container: &Container,
+    image: &ImageConfig,
+    device_cgroup: bool,
+) -> Result<Process, Error> {
     // A new option must be placed: nothing is left out by `..`.
     let ContainerSpec {
         image: _,
@@ -81,21 +80,21 @@ pub(crate) fn process(container: &Container, image: &ImageConfig) -> Result<Proc
         labels: _,   // data only
         stop_signal,
         stop_grace: _, // the agent passes it to `stop`
-        // Not there yet: the API refuses what is set here.
+        tty,
+        init,
+        // What is made of these is in `oci` and `process_json`; hosts and dns came with the container's files.
         groups: _,
         hosts: _,
         dns: _,
         mounts: _,
         read_only: _,
-        tty: _,
         open_stdin: _,
-        init: _,
-        health: _,
-        cap_add: _,
-        cap_drop: _,
-        ulimits: _,
+        health: _, // the agent asks after it
+        cap_add,
+        cap_drop,
+        ulimits,
         sysctls: _,
-        oom_score_adj: _,
+        oom_score_adj,
     } = &container.spec;
     // An entrypoint of the user's own makes the image's arguments meaningless.
     let (entrypoint, inherited) = if command.is_empty() {
@@ -115,12 +114,25 @@ pub(crate) fn process(container: &Container, image: &ImageConfig) -> Result<Proc
     } else {
         signal.parse().map_err(|e| Error::BadSetting { message: format!("{e}") })?
     };
+    let capabilities = option::capabilities(cap_add, cap_drop, device_cgroup)?;
+    if *init == Some(true) && capabilities.iter().any(|name| name == "CAP_SYS_PTRACE") {
+        return Err(Error::BadSetting {
+            message: "an init process cannot be shielded from CAP_SYS_PTRACE: leave out --init or the capability"
+                .to_owned(),
+        });
+    }
+    let terminal: &[String] = if *tty { &[TERM.to_owned()] } else { &[] };
     Ok(Process {
         args: argv,
-        env: environment(&[&image.env, &container.env], &container.hostname),
+        env: environment(&[terminal, &image.env, &container.env], &container.hostname),
         user: user.clone().filter(|user| !user.is_empty()).unwrap_or_else(|| image.user.clone()),
         dir: directory(dir.as_deref().filter(|dir| !dir.is_empty()).unwrap_or(&image.working_dir)),
         stop_signal,
+        options: Options {
+            capabilities: Some(capabilities),
+            rlimits: option::rlimits(ulimits)?,
+            oom_score_adj: *oom_score_adj,
+        },
     })
 }
 
@@ -143,6 +155,7 @@ pub(crate) fn exec(base: &Process, exec: &ExecSpec) -> Result<Process, Error> {
             .filter(|d| !d.is_empty())
             .map_or_else(|| base.dir.clone(), directory),
         stop_signal: base.stop_signal,
+        options: base.options.clone(),
     })
 }
 
@@ -182,25 +195,28 @@ pub(crate) struct Places<'a> {
     /// The directory with our `hosts`, `resolv.conf` and `hostname`.
     pub(crate) files: &'a Path,
     pub(crate) cgroup: &'a str,
-    /// Whether the device controller of cgroup v1 is there.
-    pub(crate) device_cgroup: bool,
+    /// Whether `files` are bound by the library; else they are in place already.
+    pub(crate) bind_files: bool,
+    /// The user's mounts that go below what the library mounts.
+    pub(crate) late: Vec<Value>,
 }
 
 /// The `process` object, also of a further process.
-pub(crate) fn process_json(process: &Process, who: &Who, device_cgroup: bool) -> Value {
+pub(crate) fn process_json(process: &Process, who: &Who, terminal: bool) -> Value {
     let mut env = process.env.clone();
     // Set here, else the library asks the C library inside the container, which loads the image's code.
     if !env.iter().any(|variable| variable.starts_with("HOME=")) {
         env.push(format!("HOME={}", who.home));
     }
-    let capabilities: BTreeSet<&str> =
-        CAPABILITIES.into_iter().chain(device_cgroup.then_some(MKNOD)).collect();
-    json!({
-        "terminal": false,
+    let Options { capabilities, rlimits, oom_score_adj } = &process.options;
+    let capabilities = capabilities.clone().unwrap_or_else(option::usual);
+    let mut json = json!({
+        "terminal": terminal,
         "user": { "uid": who.uid, "gid": who.gid, "additionalGids": who.groups },
         "args": process.args,
         "env": env,
         "cwd": process.dir,
+        "rlimits": rlimits,
         "capabilities": {
             "bounding": capabilities,
             "effective": capabilities,
@@ -209,7 +225,11 @@ pub(crate) fn process_json(process: &Process, who: &Who, device_cgroup: bool) ->
             "ambient": [],
         },
         "noNewPrivileges": true,
-    })
+    });
+    if *oom_score_adj != 0 {
+        json["oomScoreAdj"] = json!(oom_score_adj);
+    }
+    json
 }
 
 /// The whole OCI configuration; the filter of system calls is not in it: see [`seccomp`].
@@ -218,7 +238,7 @@ pub(crate) fn oci(
     process: &Process,
     who: &Who,
     places: &Places<'_>,
-) -> Value {
+) -> Result<Value, Error> {
     let own = |name: &str| {
         json!({
             "destination": format!("/etc/{name}"),
@@ -228,26 +248,36 @@ pub(crate) fn oci(
         })
     };
     let mount = |destination: &str, kind: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": kind, "options": options });
-    json!({
+    let mut mounts = vec![
+        mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
+        mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
+        mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
+        mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
+        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
+    ];
+    let taken =
+        |mount: &Value| places.late.iter().any(|late| late["destination"] == mount["destination"]);
+    mounts.retain(|mount| !taken(mount));
+    mounts.extend(places.late.iter().cloned());
+    if places.bind_files {
+        mounts.extend(["hosts", "resolv.conf", "hostname"].map(own));
+    }
+    let spec = &container.spec;
+    Ok(json!({
         "ociVersion": "1.0.2",
-        "process": process_json(process, who, places.device_cgroup),
-        "root": { "path": places.rootfs, "readonly": false },
+        "process": process_json(process, who, spec.tty),
+        "root": { "path": places.rootfs, "readonly": spec.read_only },
         "hostname": container.hostname,
-        "mounts": [
-            mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-            mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-            mount("/dev/pts", "devpts",
-                &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-            mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-            mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-            mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-            own("hosts"),
-            own("resolv.conf"),
-            own("hostname"),
-        ],
+        "mounts": mounts,
         "linux": {
             "resources": resources(&container.limits),
             "cgroupsPath": places.cgroup,
+            "sysctl": option::sysctls(&spec.sysctls)?,
             "namespaces": [
                 { "type": "pid" },
                 { "type": "mount" },
@@ -259,7 +289,7 @@ pub(crate) fn oci(
             "maskedPaths": MASKED,
             "readonlyPaths": READONLY,
         },
-    })
+    }))
 }
 
 fn resources(limits: &Limits) -> Value {
@@ -321,18 +351,18 @@ mod tests {
     #[test]
     fn the_user_wins_over_the_image() {
         let mut container = container();
-        let merged = process(&container, &image()).unwrap();
+        let merged = process(&container, &image(), true).unwrap();
         assert_eq!(merged.args, ["/entry", "default"]);
         assert_eq!(merged.env, ["PATH=/bin", "HOSTNAME=h", "A=2", "B=1"]);
         assert_eq!((merged.user.as_str(), merged.dir.as_str()), ("web", "/srv"));
         assert_eq!(merged.stop_signal.number(), 3);
         container.spec.args = texts(&["x"]);
-        assert_eq!(process(&container, &image()).unwrap().args, ["/entry", "x"]);
+        assert_eq!(process(&container, &image(), true).unwrap().args, ["/entry", "x"]);
         container.spec.command = texts(&["/own"]);
         container.spec.args.clear();
-        assert_eq!(process(&container, &image()).unwrap().args, ["/own"]);
+        assert_eq!(process(&container, &image(), true).unwrap().args, ["/own"]);
         container.spec.command.clear();
-        assert!(process(&container, &ImageConfig::default()).is_err());
+        assert!(process(&container, &ImageConfig::default(), true).is_err());
     }
 
     #[test]
@@ -342,15 +372,18 @@ mod tests {
             resources: Resources { cpus: NanoCpus(500_000_000), memory: Bytes(64 << 20) },
             pids: 0,
         };
-        let merged = process(&container, &image()).unwrap();
+        let merged = process(&container, &image(), true).unwrap();
         let who = Who { uid: 1, gid: 2, groups: vec![3], home: "/home".to_owned() };
         let places = Places {
             rootfs: Path::new("/r"),
             files: Path::new("/f"),
             cgroup: "/skein/x/y",
-            device_cgroup: false,
+            bind_files: true,
+            late: vec![json!({ "destination": "/dev/shm", "type": "bind" })],
         };
-        let json = oci(&container, &merged, &who, &places);
+        let json = oci(&container, &merged, &who, &places).unwrap();
+        let shm = |mount: &&Value| mount["destination"] == "/dev/shm";
+        assert_eq!(json["mounts"].as_array().unwrap().iter().filter(shm).count(), 1);
         assert_eq!(json["linux"]["resources"]["cpu"]["quota"], 50_000);
         assert_eq!(json["linux"]["resources"]["pids"]["limit"], PIDS_DEFAULT);
         let spec: libcontainer::oci_spec::runtime::Spec = serde_json::from_value(json).unwrap();
@@ -359,7 +392,7 @@ mod tests {
         let capabilities = process.capabilities().as_ref().unwrap();
         assert!(capabilities.ambient().as_ref().unwrap().is_empty());
         assert!(capabilities.inheritable().as_ref().unwrap().is_empty());
-        assert_eq!(capabilities.bounding().as_ref().unwrap().len(), CAPABILITIES.len());
+        assert_eq!(capabilities.bounding().as_ref().unwrap().len(), option::usual().len() + 1);
         assert!(process.env().as_ref().unwrap().contains(&"HOME=/home".to_owned()));
     }
 }

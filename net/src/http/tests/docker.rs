@@ -430,17 +430,8 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         published ports are not there yet: leave out --publish and reach the service by its name on a network
         endpoint mode vip is not there yet: add --endpoint-mode dnsrr
         log drivers are not there yet: leave out --log-driver
-        terminals are not there yet: leave out --tty
-        read-only containers are not there yet: leave out --read-only
-        mounts are not there yet: leave out --mount and put the files into the image
         health checks are not there yet: leave out the --health-… options
-        entries in the hosts file are not there yet: leave out --host
         own name servers are not there yet: leave out --dns, --dns-search and --dns-option
-        a score for running out of memory is not there yet: leave out --oom-score-adj
-        an init process is not there yet: leave out --init
-        kernel parameters are not there yet: leave out --sysctl
-        other capabilities are not there yet: leave out --cap-add and --cap-drop
-        ulimits are not there yet: leave out --ulimit
         templates such as {{.Task.Slot}} are not there yet: write the value itself
         mode global is not there yet: use --mode replicated --replicas N"#]]
     .assert_eq(&refused.join("\n"));

@@ -5,11 +5,13 @@ mod cost;
 mod exec;
 mod isolate;
 mod logs;
+mod mounts;
+mod options;
 mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 18] = [
+pub(crate) const ALL: [Case; 24] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -21,6 +23,12 @@ pub(crate) const ALL: [Case; 18] = [
     ("a_follower_hears_everything_across_files_until_the_end", logs::follow),
     ("a_follower_stops_at_the_time_asked_for", logs::until),
     ("logs_outlive_their_container", logs::after_the_end),
+    ("options_reach_the_kernel_and_bad_ones_are_refused", options::tables),
+    ("a_terminal_is_one_stream", options::terminal),
+    ("init_reaps_and_passes_signals_on", options::init),
+    ("binds_and_memory_are_mounted_where_asked", mounts::binds),
+    ("a_volume_outlives_its_containers", mounts::volumes),
+    ("no_mount_leads_out_of_the_root", mounts::hostile),
     ("a_container_outlives_its_daemon", adopt::outlives),
     ("a_container_without_its_shim_is_lost", adopt::lost),
     ("system_calls_are_filtered", isolate::seccomp),
