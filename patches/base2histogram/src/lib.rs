@@ -1,6 +1,6 @@
 //! Stands in for the crate of this name, in which openraft counts what nobody here reads: its feature `runtime-stats` is off.
 //! The original builds look-up tables for sixteen widths when the first histogram is made: 26 MB and 25 ms of every daemon's
-//! start, more than all the rest of an idle one. This one has the same face and counts nothing; docs/adr/0009-memory.md.
+//! start, more than all the rest of an idle one. This one has the same face and counts nothing; docs/adr/0010-memory.md.
 #![forbid(unsafe_code)]
 
 use std::fmt;

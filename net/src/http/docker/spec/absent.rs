@@ -2,7 +2,7 @@
 //! One list; a line goes when the machine or the planners have learned it.
 
 use skein_events::refusal::Refusal;
-use skein_events::service::{Mode, ServiceSpec};
+use skein_events::service::ServiceSpec;
 use skein_events::task::container::{ContainerSpec, Dns, HealthCheck, HealthTest};
 use skein_events::task::spec::TaskSpec;
 
@@ -11,7 +11,8 @@ use super::{Requested, unsupported};
 /// Refuses the first thing of this request that is not there yet.
 pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
     let Requested { spec, env } = requested;
-    let ServiceSpec { name: _, labels: _, mode, endpoint: _, update: _, rollback: _, task } = spec;
+    let ServiceSpec { name: _, labels: _, mode: _, endpoint: _, update: _, rollback: _, task } =
+        spec;
     let TaskSpec {
         container,
         reservations: _,
@@ -59,10 +60,6 @@ pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
         (
             env.iter().chain(hostname).any(|text| text.contains("{{")),
             "templates such as {{.Task.Slot}} are not there yet: write the value itself",
-        ),
-        (
-            matches!(mode, Mode::Global),
-            "mode global is not there yet: use --mode replicated --replicas N",
         ),
     ];
     match absent.iter().find(|(asked, _)| *asked) {
