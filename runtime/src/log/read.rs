@@ -14,6 +14,9 @@ use crate::api::LogsSpec;
 const CHUNK: usize = 64 << 10;
 /// More files than anybody keeps.
 const FILES_MAX: u32 = 10_000;
+/// How often the files are listed before what was found is taken, be it of one moment or not: a shim that was killed
+/// between two renames never makes the newest.
+const LOOKS_MAX: u32 = 1_000;
 
 /// One reader's place in the files of one container.
 #[derive(Debug)]
@@ -32,24 +35,7 @@ impl Reader {
     /// Opens what there is; an error of kind `NotFound` if this container has no directory.
     pub(crate) fn open(dir: &Path, wanted: LogsSpec) -> io::Result<Self> {
         fs::metadata(dir)?;
-        let mut files = VecDeque::new();
-        let mut seen = Vec::new();
-        for n in 0..FILES_MAX {
-            match File::open(numbered(dir, n)) {
-                // A file that is turned over just now may be met again under its next name.
-                Ok(file) => {
-                    let inode = file.metadata()?.ino();
-                    if !seen.contains(&inode) {
-                        seen.push(inode);
-                        files.push_front(file);
-                    }
-                }
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                // The newest is missing for a moment while files are turned over.
-                Err(_) if n == 0 => {}
-                Err(_) => break,
-            }
-        }
+        let files = listed(dir)?.into_iter().rev().map(|(_, file)| file).collect();
         let mut reader = Self { dir: dir.to_owned(), wanted, files, rest: Vec::new(), over: false };
         if let Some(lines) = reader.wanted.tail {
             reader.skip_to_last(lines)?;
@@ -128,55 +114,19 @@ impl Reader {
 
     /// The file that took the place of the newest one we have.
     fn successor(&self) -> io::Result<Option<File>> {
-        let inode = |n: u32| match fs::metadata(numbered(&self.dir, n)) {
-            Ok(metadata) => Ok(Some(metadata.ino())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        };
-        let Some(newest) = self.files.back() else { return self.oldest() };
-        let ours = newest.metadata()?.ino();
-        loop {
-            let mut found = None;
-            for n in 0..FILES_MAX {
-                match inode(n)? {
-                    Some(theirs) if theirs == ours => {
-                        found = Some(n);
-                        break;
-                    }
-                    None if n > 0 => break,
-                    Some(_) | None => {}
-                }
-            }
-            let n = match found {
-                Some(0) => return Ok(None),
-                Some(n) => n,
-                // Turned over so often that it is gone: some lines were missed, the next that are there follow.
-                None => return self.oldest(),
-            };
-            let next = match File::open(numbered(&self.dir, n - 1)) {
-                Ok(next) => next,
-                // Not made yet; whoever makes it wakes us.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(error),
-            };
-            // Files that moved on while we looked make this another file than meant.
-            if inode(n)? == Some(ours) {
-                return Ok(Some(next));
-            }
+        let ours = self.files.back().map(|newest| newest.metadata()).transpose()?;
+        let ours = ours.map(|metadata| metadata.ino());
+        if ours.is_some() && newest(&self.dir)? == ours {
+            return Ok(None);
         }
-    }
-
-    fn oldest(&self) -> io::Result<Option<File>> {
-        let mut oldest = None;
-        for n in 0..FILES_MAX {
-            match File::open(numbered(&self.dir, n)) {
-                Ok(file) => oldest = Some(file),
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Err(_) if n == 0 => {}
-                Err(_) => break,
-            }
-        }
-        Ok(oldest)
+        let mut files = listed(&self.dir)?;
+        let at = files.iter().position(|(inode, _)| Some(*inode) == ours);
+        Ok(match at {
+            Some(0) => None,
+            Some(at) => Some(files.swap_remove(at - 1).1),
+            // Turned over so often that it is gone: some lines were missed, the next that are there follow.
+            None => files.pop().map(|(_, file)| file),
+        })
     }
 
     /// Goes to where the last `lines` wanted lines begin, looking from the end.
@@ -227,6 +177,47 @@ fn last_lines(file: &File, wanted: &LogsSpec, left: &mut u64) -> io::Result<Opti
         tail = bytes;
     }
     Ok(None)
+}
+
+/// The number of the newest file on its file system.
+fn newest(dir: &Path) -> io::Result<Option<u64>> {
+    match fs::metadata(numbered(dir, 0)) {
+        Ok(metadata) => Ok(Some(metadata.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// All files with their numbers on the file system, the newest first, as they were at one moment.
+///
+/// A turn-over renames the oldest first and the newest last, so at each moment one name at most is missing between two,
+/// and a file met by looking upwards can only have moved to where we have yet to look. While the newest stays the same
+/// there was one turn-over at most; otherwise we look again.
+fn listed(dir: &Path) -> io::Result<Vec<(u64, File)>> {
+    let mut files = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        files.clear();
+        let before = newest(dir)?;
+        let mut missing = false;
+        for n in 0..FILES_MAX {
+            match File::open(numbered(dir, n)) {
+                Ok(file) => {
+                    missing = false;
+                    let inode = file.metadata()?.ino();
+                    if files.iter().all(|(seen, _)| *seen != inode) {
+                        files.push((inode, file));
+                    }
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Err(_) if missing => break,
+                Err(_) => missing = true,
+            }
+        }
+        if before.is_some() && before == newest(dir)? {
+            break;
+        }
+    }
+    Ok(files)
 }
 
 /// A line that was cut off by a full disk is no line.

@@ -285,7 +285,8 @@ impl Server {
             }
             Request::Follow => {
                 self.let_wait(id, Waits::Output);
-                Ok(None)
+                // What was written before we heard of it woke nobody: the follower looks once more.
+                Ok(Some(Reply::Wrote))
             }
             Request::Exec(exec) => self.made.exec(&exec, files).map(|pid| {
                 self.further.insert(pid, id);
