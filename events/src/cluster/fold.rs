@@ -1,9 +1,10 @@
 //! How State changes by what happens to the swarm as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::event::ClusterEvent;
-use crate::id::ObjectId;
+use crate::id::{ObjectId, ServiceId};
 use crate::node::Role;
 use crate::state::touched::Touched;
 use crate::state::{Record, State};
@@ -38,12 +39,17 @@ pub(crate) fn apply(
         ClusterEvent::LevelRaised(event) => state.level = event.level,
         ClusterEvent::RecordRedacted(event) => {
             state.detached.remove(&event.commitment);
-            // Tasks that still wait for a node and need the value are told so.
-            let waiting = state.index.pending.iter().filter_map(|id| state.tasks.get(id));
-            for task in waiting {
-                if state.version_of(task).detached == Some(event.commitment) {
-                    touched.add(ObjectId::Task(task.id));
-                }
+            // Tasks that wait for a node and need the value are told so; and whether a task runs what is asked for
+            // is told by comparing values, of its own version and of its service's: all tasks are looked at again.
+            let services: BTreeSet<ServiceId> = state
+                .versions
+                .iter()
+                .filter(|(_, version)| version.detached == Some(event.commitment))
+                .map(|((service, _), _)| *service)
+                .collect();
+            for id in services {
+                touched.add(ObjectId::Service(id));
+                state.tasks_of(id).for_each(|t| touched.add(ObjectId::Task(t.id)));
             }
             if let Some(cluster) = &mut state.cluster {
                 let cluster = Arc::make_mut(cluster);

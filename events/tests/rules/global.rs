@@ -3,9 +3,11 @@
 use skein_events::command::Command;
 use skein_events::id::ServiceId;
 use skein_events::node::{Availability, NodeState};
+use skein_events::plan;
 use skein_events::refusal::Refusal;
 use skein_events::service::update::UpdateState;
 use skein_events::service::{Mode, ServiceSpec};
+use skein_events::state::touched::Touched;
 use skein_events::task::TaskState;
 use skein_events::task::placement::Spread;
 use skein_events::time::Span;
@@ -227,4 +229,34 @@ fn a_full_subnet_is_told_and_healed_when_room_comes_back() {
     world.report(node_id(1), vec![(first.id, status(TaskState::Failed))]).unwrap();
     world.run();
     assert_eq!(world.running(web), 5, "the one that waited has its address now");
+}
+
+/// Values of two versions are compared to tell whether a task runs what is asked for, so erasing one of them is news of
+/// tasks that nothing else happened to. (Found by a walk.)
+#[test]
+fn a_redaction_is_news_of_the_tasks_whose_values_are_compared() {
+    let mut world = World::of(1);
+    world.label(1, "a");
+    let env = vec!["TOKEN=hidden".to_owned()];
+    let spec = everywhere(|_| ());
+    world.user(Command::CreateService { spec: Box::new(spec.clone()), env: env.clone() });
+    world.run();
+    let id = *world.state.services.keys().next().unwrap();
+    let first = world.state.services[&id].changed;
+    let commitment = *world.state.detached.keys().next().unwrap();
+    // Another version with the same values, which the node of the running task fits: the task stays.
+    let mut moved = spec;
+    moved.task.placement.constraints = vec!["node.labels.zone==a".parse().unwrap()];
+    world.user(Command::UpdateService { id, spec: Box::new(moved), env, if_changed: None });
+    world.run();
+    let versions = |w: &World| w.state.tasks_of(id).map(|t| t.version).collect::<Vec<_>>();
+    assert_eq!((versions(&world), world.state.services[&id].version), (vec![1], 2));
+    world.user(Command::Redact { position: first, commitment });
+    let some = plan::plan(&world.state, &world.touched, world.now);
+    let all = plan::plan(&world.state, &Touched::Everything, world.now);
+    assert!(!all.proposals.is_empty(), "values that cannot be compared count as others");
+    assert_eq!(some, all);
+    world.run();
+    assert_eq!(world.on(id), [1]);
+    assert_eq!(versions(&world).last(), Some(&2));
 }
