@@ -83,7 +83,7 @@ fn is_free(state: &State, service: &Service, new: &NewTask) -> bool {
     let Some(old) = of_slot().find(|t| t.id == id) else { return false };
     let dirty = |task| update::is_dirty(state, service, task);
     let left = (TaskState::Shutdown..TaskState::Remove).contains(&old.desired)
-        && (old.has_ended() || must_leave(state, old) || dirty(old));
+        && (old.has_ended() || old.is_over() || must_leave(state, old) || dirty(old));
     match (runs, another) {
         (None, _) => old.id == newest.id && left,
         (Some(runs), None) => {

@@ -44,15 +44,16 @@ pub(super) async fn comes_to_rest(world: &World, mut client: Client) -> Judged {
         let update = Command::UpdateNode { id, availability, labels, if_changed: None };
         client.ask(update, "make a node active").await;
     }
-    for service in state.services.values().filter(|s| never_rests(&state, s)) {
-        client.ask(Command::RemoveService(service.id), "remove what never rests").await;
-    }
     let (mut waited, mut calm, mut last) = (Span(0), Span(0), state.position);
     while calm < CALM {
         nap(LOOK).await;
         waited = Span(waited.0 + LOOK.0);
         super::judge::machines(world)?;
         let state = world.reach().await.face.state();
+        // What a client asked for before may come in only now.
+        for service in state.services.values().filter(|s| never_rests(&state, s)) {
+            client.ask(Command::RemoveService(service.id), "remove what never rests").await;
+        }
         let rests = at_rest(world, &state).await;
         calm =
             if rests.is_ok() && state.position == last { Span(calm.0 + LOOK.0) } else { Span(0) };
