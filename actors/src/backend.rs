@@ -16,10 +16,10 @@ use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::time::Time;
 use skein_net::backend::{
-    Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure,
-    Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
+    Archive, Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession,
+    Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
     JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, PruneImages,
-    Standing, Upload, Verification, Why,
+    Rehearsal, Standing, Upload, Verification, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
@@ -29,6 +29,7 @@ use crate::health;
 use crate::history;
 use crate::images::Images;
 use crate::member::{Init, Leave, MemberActor, Membership, Running};
+use crate::rehearsal::rehearse;
 
 /// A machine and its membership, as the API sees them.
 pub struct Service {
@@ -131,6 +132,21 @@ impl Backend for Service {
         })
     }
 
+    fn rehearse(
+        &self,
+        caller: Caller,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            blocking(move || {
+                let (face, now) = (&running.face, running.face.time.now());
+                Ok(rehearse(&face.state(), caller, &command, now)?)
+            })
+            .await
+        })
+    }
+
     fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>> {
         Box::pin(async move {
             let running = self.running()?;
@@ -223,6 +239,34 @@ impl Backend for Service {
         })
     }
 
+    fn export(&self, from: Position, to: Position) -> BoxFuture<'_, Result<Archive, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            let log = running.face.log.clone();
+            let pieces = blocking(move || {
+                let none = |e: skein_store::Error| match e {
+                    skein_store::Error::NoRecords { .. } => Refusal::Invalid(e.to_string()).into(),
+                    other => history::broken(other),
+                };
+                log.export(from, to).map_err(none)
+            })
+            .await?;
+            // A few pieces ahead of the client, and no more: it may be slow.
+            let (sender, receiver) = tokio::sync::mpsc::channel(2);
+            tokio::task::spawn_blocking(move || {
+                for piece in pieces {
+                    if sender.blocking_send(piece.map_err(history::broken)).is_err() {
+                        return;
+                    }
+                }
+            });
+            let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+                receiver.recv().await.map(|piece| (piece, receiver))
+            });
+            Ok(futures::StreamExt::boxed(stream))
+        })
+    }
+
     fn redact(
         &self,
         caller: Caller,
@@ -244,7 +288,7 @@ impl Backend for Service {
             face.log.redact(position).await.map_err(history::broken)?;
             failpoint("redact.erased");
             let confirm = Command::ConfirmRedaction { position, node: face.node };
-            let who = Caller { reason: None, request: None, ..who };
+            let who = Caller { reason: None, request: None, if_at: None, ..who };
             let confirmed = face.submit(who, Some(done.last), confirm).await;
             failpoint("redact.confirmed");
             confirmed

@@ -209,6 +209,7 @@ impl DispatchActor {
             client: concat!("skein/", env!("CARGO_PKG_VERSION")).to_owned(),
             reason: None,
             request: None,
+            if_at: None,
         };
         let (reply, answer) = oneshot::channel();
         let sent = self.log.send(Submit { caller, cause: None, command, reply });

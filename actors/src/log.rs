@@ -286,7 +286,7 @@ impl LogActor {
             return None;
         }
         let first = self.tip.position.next();
-        let Caller { who, client, reason, request } = caller;
+        let Caller { who, client, reason, request, if_at } = caller;
         let (now, wall) = (self.time.now().max(self.tip.at), self.time.wall());
         let envelope = Envelope {
             at: now,
@@ -303,7 +303,7 @@ impl LogActor {
         let context = decide::Context { now, ids, reason, acked };
         // In place, because a copy for each command would copy again what the one before it had made its own.
         let tip = &mut self.tip;
-        match guarded(|| write(tip, first, envelope, &command, context, touched)) {
+        match guarded(|| write(tip, first, envelope, &command, context, if_at, touched)) {
             Ok((bytes, batch)) => {
                 Some(Pending { bytes, first, last: self.tip.position, batch, reply })
             }
@@ -424,15 +424,19 @@ fn answer(reply: oneshot::Sender<Answer>, what: Answer) {
 }
 
 /// One command on a state of its own.
-fn write(
+pub(crate) fn write(
     tip: &mut State,
     first: Position,
     envelope: Envelope,
     command: &Command,
     mut context: decide::Context,
+    if_at: Option<Position>,
     touched: &mut Touched,
 ) -> Result<(Bytes, Arc<Batch>), Refusal> {
     let events = decide(tip, command, &mut context)?;
+    if let Some(since) = if_at {
+        decide::unchanged_since(tip, &events, since)?;
+    }
     let too_large = || Refusal::TooLarge("the command", skein_events::record::BATCH_MAX);
     let (bytes, batch) =
         Batch::write(envelope, events, &mut context.ids).map_err(|_| too_large())?;
@@ -450,7 +454,7 @@ pub fn is_guarded() -> bool {
 }
 
 /// The one place where a panic is caught: a command that breaks `decide` is refused, and nothing was written.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
     GUARDED.set(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(false);
@@ -562,5 +566,6 @@ pub(crate) fn planner(name: skein_events::envelope::Planner) -> Caller {
         client: concat!("skein/", env!("CARGO_PKG_VERSION")).to_owned(),
         reason: None,
         request: None,
+        if_at: None,
     }
 }

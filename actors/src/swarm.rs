@@ -217,6 +217,7 @@ impl Swarm {
                 client: concat!("skein/", env!("CARGO_PKG_VERSION")).to_owned(),
                 reason: None,
                 request: None,
+                if_at: None,
             };
             let confirm = Command::ConfirmRedaction { position, node };
             self.face.submit(caller, Some(*order), confirm).await?;

@@ -101,7 +101,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
             resolv_conf: CONTAINER_RESOLVERS.to_owned(),
         },
         description: description.clone(),
-        folder: data_root.join("swarm"),
+        folder: data_root.join(skein_actors::offline::FOLDER),
         membership: Arc::clone(&membership),
     };
     let local = local(&description, &data_root, id);

@@ -13,10 +13,11 @@ pub(crate) const USAGE: i32 = 125;
 pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Every exit code and what it means; stable, scripts rely on them.
-pub(crate) const EXIT_CODES: [(&str, &str); 6] = [
+pub(crate) const EXIT_CODES: [(&str, &str); 7] = [
     ("0", "done; also when whoever read our output went away"),
     ("1", "refused by the daemon, or failed; the first line on standard error says why"),
     ("70", "`skein daemon` only: it cannot go on, and is to be started again"),
+    ("3", "what was to be changed has changed since `--if-at`; nothing happened"),
     ("125", "the command line was not understood, and nothing was asked"),
     ("130", "ended by Ctrl-C"),
     (
@@ -24,6 +25,9 @@ pub(crate) const EXIT_CODES: [(&str, &str); 6] = [
         "`skein exec` only: the code of the command it ran; 126 when that could not be started",
     ),
 ];
+
+/// Exit code when `--if-at` did not hold.
+const CHANGED: i32 = 3;
 
 /// Any way a client command can end other than well.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,9 @@ pub(crate) enum Failure {
     /// The daemon understood and said no.
     #[error("Error response from daemon: {message}")]
     Refused { status: u16, message: String, hint: Option<String> },
+    /// A dry run was asked for: no failure, but nothing that was asked for happened either.
+    #[error("{0}")]
+    Rehearsed(String),
     /// The connection ended in the middle of a request.
     #[error("the daemon closed the connection before it answered: {0}")]
     Cut(#[source] hyper::Error),
@@ -89,7 +96,8 @@ impl Failure {
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => return None,
             Self::Refused { hint, .. } | Self::Failed { hint, .. } => hint.as_deref(),
             Self::Unknown(_) => Some("look whether it did with: skein log -n 5"),
-            Self::Unreachable { .. }
+            Self::Rehearsed(_)
+            | Self::Unreachable { .. }
             | Self::Forbidden { .. }
             | Self::Cut(_)
             | Self::Strange { .. }
@@ -107,6 +115,8 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> i32 {
         match self {
             Self::Exit(code) => *code,
+            Self::Rehearsed(_) => 0,
+            Self::Refused { status: 412, .. } => CHANGED,
             Self::Usage(_) => USAGE,
             Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Unreachable { .. }

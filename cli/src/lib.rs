@@ -4,8 +4,10 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod bisect;
 mod client;
 mod completion;
+mod consumer;
 pub mod daemon;
 mod diff;
 mod exec;
@@ -16,6 +18,7 @@ mod manual;
 mod network;
 mod node;
 mod parse;
+mod replay;
 mod screen;
 mod service;
 mod session;
@@ -95,6 +98,9 @@ fn usage(error: &clap::Error, screen: &mut Screen) -> i32 {
 /// Says what went wrong on standard error; returns the exit code.
 fn finish(outcome: Result<(), Failure>, screen: &mut Screen) -> i32 {
     let Err(failure) = outcome else { return 0 };
+    if let Failure::Rehearsed(text) = &failure {
+        return screen.line(text).map_or_else(|error| error.exit_code(), |()| 0);
+    }
     if let Some(text) = failure.say() {
         let _ = screen.note(text); // nowhere left to report that standard error is gone
     }

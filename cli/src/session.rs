@@ -41,6 +41,7 @@ pub(crate) async fn remove(
         let path = format!("{route}/{}", encode(object));
         match session.client.order(Method::DELETE, &path, nothing(), because).await {
             Ok(()) => session.screen.line(object)?,
+            Err(Failure::Rehearsed(text)) => session.screen.line(text)?,
             Err(failure @ Failure::Refused { .. }) => {
                 if let Some(earlier) = refused.replace(failure) {
                     session.screen.note(earlier)?;

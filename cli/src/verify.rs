@@ -1,15 +1,24 @@
-//! `skein verify`: reads the whole log and checks its chain of hashes.
+//! `skein verify`: reads the whole log, or an archive of it, and checks its chain of hashes.
+
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::Value;
+use skein_store::archive::{self, Checked};
 
 use crate::args::{At, Format};
 use crate::failure::Failure;
 use crate::session::Session;
 
-/// Check the whole log against its chain of hashes
+/// Check the whole log, or an archive of it, against its chain of hashes
+///
+/// An archive is checked without a daemon, from whatever point it begins; of several, each also has
+/// to begin where the one before it ends.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
+    /// Archives made by `skein log export` or `skein log archive`, in their order
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Form of the answer: table or json
     #[arg(long, default_value = "table", hide_default_value = true)]
     format: Format,
@@ -38,6 +47,9 @@ struct Bad {
 
 impl Verify {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        if !self.files.is_empty() {
+            return archives(session, &self.files, self.format);
+        }
         const PATH: &str = "/skein/v1/verify";
         let value: Value = session.client.read(PATH, &At::default()).await?;
         if self.format == Format::Json {
@@ -73,4 +85,48 @@ impl Verify {
             answer.redacted.iter().map(|position| format!("@{position}")).collect();
         session.screen.line(format_args!("redacted: {}", list.join(" ")))
     }
+}
+
+/// Checks archives one after another; ends at the first that is bad.
+fn archives(session: &mut Session, files: &[PathBuf], format: Format) -> Result<(), Failure> {
+    let mut last: Option<Checked> = None;
+    for file in files {
+        let name = file.display();
+        let found = checked(file)?;
+        match format {
+            Format::Json => {
+                let line = serde_json::to_string(&found).expect("numbers and text are JSON");
+                session.screen.line(line)?;
+            }
+            Format::Table => {
+                let Checked { first, last, records, entries, h, .. } = &found;
+                let what =
+                    format!("{name}: {first}..{last}, {records} records in {entries} entries");
+                if found.bad.is_none() {
+                    session.screen.line(format_args!("ok: {what}, head {h}"))?;
+                    if !found.redacted.is_empty() {
+                        let all: Vec<_> = found.redacted.iter().map(ToString::to_string).collect();
+                        session.screen.line(format_args!("redacted: {}", all.join(" ")))?;
+                    }
+                }
+            }
+        }
+        if let Some((position, what)) = &found.bad {
+            return Err(Failure::failed(format!("{name} is bad from {position}: {what}")));
+        }
+        if last.is_some_and(|l| l.h != found.before || l.last.next() != found.first) {
+            return Err(Failure::failed(format!(
+                "{name} does not begin where the one before ends"
+            )));
+        }
+        last = Some(found);
+    }
+    Ok(())
+}
+
+/// What the check of an archive finds.
+pub(crate) fn checked(file: &Path) -> Result<Checked, Failure> {
+    let named = |error| Failure::failed(format!("{}: {error}", file.display()));
+    let open = std::fs::File::open(file).map_err(named)?;
+    archive::check(std::io::BufReader::new(open)).map_err(named)
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::cluster::ClusterSpec;
 use crate::id::{ClusterId, NetworkId, NodeId, ServiceId, TaskId};
+use crate::name::Name;
 use crate::network::NetworkSpec;
 use crate::node::{Availability, Description, ImageChange, NodeState, Role};
 use crate::record::{Hash, Position};
@@ -161,6 +162,24 @@ pub enum Command {
         /// Environment, `KEY=value`.
         env: Vec<String>,
     },
+    /// Begin a named reader of the log.
+    CreateConsumer {
+        /// Its name.
+        name: Name,
+        /// It reads what comes after this record.
+        at: Position,
+    },
+    /// A named reader has acknowledged so far, or goes on elsewhere.
+    MoveConsumer {
+        /// Its name.
+        name: Name,
+        /// It reads what comes after this record.
+        to: Position,
+        /// Whether it may go back.
+        seek: bool,
+    },
+    /// Forget a named reader.
+    RemoveConsumer(Name),
     /// Give a service another number of tasks.
     ScaleService {
         /// The service.

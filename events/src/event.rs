@@ -2,7 +2,8 @@
 //! A line here and a payload struct beside its noun make an event; the compiler then asks for its arm in `apply`.
 
 use crate::cluster::event::{
-    Checkpointed, ClusterCreated, LevelRaised, RecordRedacted, RedactionConfirmed,
+    Checkpointed, ClusterCreated, ConsumerCreated, ConsumerMoved, ConsumerRemoved, LevelRaised,
+    RecordRedacted, RedactionConfirmed,
 };
 use crate::id::ObjectId;
 use crate::kind::Kind;
@@ -109,6 +110,9 @@ events! {
         3 1 "cluster.level-raised" LevelRaised,
         4 1 "cluster.record-redacted" RecordRedacted,
         5 1 "cluster.redaction-confirmed" RedactionConfirmed,
+        6 1 "cluster.consumer-created" ConsumerCreated,
+        7 1 "cluster.consumer-moved" ConsumerMoved,
+        8 1 "cluster.consumer-removed" ConsumerRemoved,
     }
     Node NodeEvent {
         16 1 "node.joined" NodeJoined,
@@ -151,7 +155,10 @@ impl Event {
             Self::Checkpointed(_)
             | Self::LevelRaised(_)
             | Self::RecordRedacted(_)
-            | Self::RedactionConfirmed(_) => return None,
+            | Self::RedactionConfirmed(_)
+            | Self::ConsumerCreated(_)
+            | Self::ConsumerMoved(_)
+            | Self::ConsumerRemoved(_) => return None,
             Self::NodeJoined(e) => ObjectId::Node(e.id),
             Self::NodeDescribed(e) => ObjectId::Node(e.id),
             Self::NodeStateChanged(e) => ObjectId::Node(e.id),

@@ -55,6 +55,16 @@ pub enum Refusal {
     /// The object changed since the client read it.
     #[error("update out of sequence")]
     OutOfSequence,
+    /// What the command would change has changed since the position it was meant for.
+    #[error("{object} changed at {changed}, after {since}")]
+    Changed {
+        /// `service web`.
+        object: String,
+        /// Its last record.
+        changed: Position,
+        /// What the user knew.
+        since: Position,
+    },
     /// This version cannot do it; the sentence says what to type instead.
     #[error("{0}")]
     Unsupported(String),
@@ -102,6 +112,7 @@ impl Refusal {
             | Self::Ambiguous { .. }
             | Self::NothingToRedact(_)
             | Self::TooLarge(..) => 400,
+            Self::Changed { .. } => 412,
             Self::OutOfSequence | Self::Stale(_) | Self::Broken(_) => 500,
             Self::Unsupported(_) => 501,
             Self::NotInSwarm | Self::NotPartOfSwarm | Self::AlreadyInSwarm | Self::LastManager => {
@@ -118,6 +129,7 @@ impl Refusal {
             Self::Invalid(_) => "invalid",
             Self::InUse { .. } => "in_use",
             Self::Subnet(_) => "subnet",
+            Self::Changed { .. } => "changed",
             Self::OutOfSequence => "out_of_sequence",
             Self::Unsupported(_) => "unsupported",
             Self::NotInSwarm | Self::NotPartOfSwarm => "not_in_swarm",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -19,6 +20,7 @@ use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_events::state::State;
 use skein_events::time::{Span, Time};
+use skein_events::view::diff::Difference;
 
 /// Who asks, and what they say about it.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub struct Caller {
     pub reason: Option<String>,
     /// So that a repeated request has one effect, from `Skein-Request-Id`.
     pub request: Option<RequestId>,
+    /// Only if nothing it touches changed since, from `Skein-If-At`.
+    pub if_at: Option<Position>,
 }
 
 /// Why there is no answer.
@@ -50,6 +54,9 @@ pub enum Failure {
         "the outcome is not known: repeat the request with the same Skein-Request-Id to learn it"
     )]
     Unknown,
+    /// A dry run was asked for, and this is what it gave.
+    #[error("{}", .0.text())]
+    Rehearsed(Box<Rehearsal>),
     /// What was asked for is not in this history.
     #[error("{message}")]
     Gone {
@@ -141,6 +148,40 @@ pub struct Why {
     pub name: Option<String>,
     /// The steps.
     pub chain: Vec<WhyStep>,
+}
+
+/// A command played through on a copy of the state: nothing of it happened.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rehearsal {
+    /// The position it starts from: another record in between may make it go otherwise.
+    pub valid_at: Position,
+    /// The records there would be, until nodes would have to act. Their ids are made up.
+    pub steps: Vec<WhyStep>,
+    /// What would differ then.
+    pub differences: Vec<Difference>,
+    /// What planners would ask for in vain.
+    pub refused: Vec<String>,
+    /// Whether more would follow than is told.
+    pub cut: bool,
+}
+
+impl Rehearsal {
+    /// To be read by people, whichever client they use.
+    pub fn text(&self) -> String {
+        let Self { valid_at, steps, differences: _, refused, cut } = self;
+        let mut text = format!("dry run at {valid_at}: nothing was changed");
+        if steps.is_empty() {
+            text.push_str("; there is nothing to do");
+        }
+        for WhyStep { position, time: _, text: said, who, reason: _, details } in steps {
+            let nth = position.0 - valid_at.0;
+            text.push_str(&format!("\n  +{nth:<4} {said} ({who})"));
+            details.iter().for_each(|detail| text.push_str(&format!("\n          {detail}")));
+        }
+        refused.iter().for_each(|refusal| text.push_str(&format!("\n  refused: {refusal}")));
+        text.push_str(if *cut { "\n  and more, which is not told" } else { "" });
+        text
+    }
 }
 
 /// What a check of the whole log found.
@@ -443,6 +484,9 @@ pub type LogLines = BoxStream<'static, Result<LogLine, Failure>>;
 /// A stream of bytes from a client.
 pub type Upload = Box<dyn AsyncRead + Send + Unpin>;
 
+/// The bytes of an archive, piece by piece.
+pub type Archive = BoxStream<'static, Result<Bytes, Failure>>;
+
 /// The rest of Skein, as the API sees it.
 pub trait Backend: Send + Sync + 'static {
     /// The leader's state; refused when there is no swarm here.
@@ -452,6 +496,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Decides and commits a command.
     fn submit(&self, caller: Caller, command: Command)
     -> BoxFuture<'_, Result<Committed, Failure>>;
+    /// Plays a command through on a copy of the state; writes nothing.
+    fn rehearse(
+        &self,
+        caller: Caller,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>>;
     /// Batches from the one that holds `from` on, at most `limit` records or so; empty at the end.
     fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>>;
     /// The chain's hash after the batch that holds this record.
@@ -469,6 +519,8 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<Why, Failure>>;
     /// Checks every record.
     fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>>;
+    /// Records from one to another as an archive.
+    fn export(&self, from: Position, to: Position) -> BoxFuture<'_, Result<Archive, Failure>>;
     /// Erases the detachable part of a record.
     fn redact(
         &self,

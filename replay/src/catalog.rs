@@ -9,6 +9,8 @@ use skein_events::id::{NodeId, ObjectId, ServiceId, TaskId};
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 use skein_events::service::Mode;
+use skein_events::state::State;
+use skein_events::task::Task;
 
 /// What stays known of a task.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,28 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// What a state knows of names and places; of positions it knows nothing.
+    pub fn of(state: &State) -> Self {
+        let (services, nodes) = (state.services.keys(), state.nodes.keys());
+        let objects = (state.cluster.iter().map(|c| ObjectId::Cluster(c.id)))
+            .chain(nodes.map(|id| ObjectId::Node(*id)))
+            .chain(state.networks.keys().map(|id| ObjectId::Network(*id)))
+            .chain(services.map(|id| ObjectId::Service(*id)))
+            .chain(state.tasks.keys().map(|id| ObjectId::Task(*id)));
+        let names = objects.filter_map(|o| state.name_of(o).map(|name| (o, name))).collect();
+        let place = |t: &Task| TaskPlace { service: t.service, node: t.node };
+        let tasks = state.tasks.iter().map(|(id, task)| (*id, place(task))).collect();
+        let global = state.services.values().filter(|s| s.spec.mode == Mode::Global);
+        Self {
+            positions: BTreeMap::new(),
+            names,
+            tasks,
+            global: global.map(|s| s.id).collect(),
+            nodes: state.nodes.values().map(|n| (n.number, n.id)).collect(),
+            newest: state.position,
+        }
+    }
+
     /// Takes a batch in; batches come in order.
     pub fn note(&mut self, first: Position, batch: &Batch) {
         for record in batch.records(first) {
@@ -82,6 +106,9 @@ impl Catalog {
             | Event::LevelRaised(_)
             | Event::RecordRedacted(_)
             | Event::RedactionConfirmed(_)
+            | Event::ConsumerCreated(_)
+            | Event::ConsumerMoved(_)
+            | Event::ConsumerRemoved(_)
             | Event::NodeStateChanged(_)
             | Event::NodeFenced(_)
             | Event::NodeUpdated(_)

@@ -70,6 +70,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// A history that goes on from what a catalog knows.
+    pub fn after(catalog: Catalog) -> Self {
+        Self { batches: BTreeMap::new(), catalog }
+    }
+
     /// Adds a batch.
     pub fn add(&mut self, first: Position, batch: Arc<Batch>) {
         self.catalog.note(first, &batch);

@@ -27,6 +27,14 @@ pub(crate) fn sentence(names: &Catalog, event: &Event) -> String {
         Event::RecordRedacted(e) => {
             format!("what was kept apart from record {} was ordered to be erased", e.position)
         }
+        Event::ConsumerCreated(e) => {
+            format!("consumer {} begins after {}", e.name, e.at)
+        }
+        Event::ConsumerMoved(e) if e.sought => {
+            format!("consumer {} was told to go on after {}", e.name, e.at)
+        }
+        Event::ConsumerMoved(e) => format!("consumer {} acknowledged {}", e.name, e.at),
+        Event::ConsumerRemoved(e) => format!("consumer {} was removed", e.name),
         Event::RedactionConfirmed(e) => {
             format!("{} erased what was kept apart from record {}", node(e.node), e.position)
         }
@@ -246,6 +254,9 @@ pub(crate) fn details(names: &Catalog, event: &Event, at: Time) -> Vec<String> {
         | Event::LevelRaised(_)
         | Event::RecordRedacted(_)
         | Event::RedactionConfirmed(_)
+        | Event::ConsumerCreated(_)
+        | Event::ConsumerMoved(_)
+        | Event::ConsumerRemoved(_)
         | Event::NodeJoined(_)
         | Event::NodeStateChanged(_)
         | Event::NetworkRemoved(_)

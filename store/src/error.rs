@@ -39,6 +39,17 @@ pub enum Error {
         /// Who has it.
         by: String,
     },
+    /// A range without a record.
+    #[error("there are no records from {from} to {to} here")]
+    NoRecords {
+        /// Its first position.
+        from: Position,
+        /// Its last.
+        to: Position,
+    },
+    /// A directory that is to be read and has no log.
+    #[error("there is no log in {0}")]
+    NoLog(String),
     /// A file of another format, or none of ours.
     #[error("the log is of format {found}, this version reads format {known}")]
     Format {
@@ -96,6 +107,8 @@ impl Error {
                 _ => return false,
             },
             Self::InUse { .. }
+            | Self::NoRecords { .. }
+            | Self::NoLog(_)
             | Self::Format { .. }
             | Self::Damaged { .. }
             | Self::Short { .. }

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod disk;
 mod error;
 pub mod failpoint;
@@ -20,7 +21,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use disk::{Disk, FileDisk, SimDisk};
+pub use disk::{Disk, FileDisk, FrozenDisk, SimDisk};
 pub use error::{Damage, Error};
 pub use failpoint::failpoint;
 pub use log::{FILE, Head, Limit, Log, Options, StoredBatch};

@@ -330,7 +330,7 @@ impl Log {
     }
 
     /// Index of the first entry, up to `last`, after which the position is in the log.
-    fn find(&self, position: Position, last: u64) -> Result<Option<u64>, Error> {
+    pub(crate) fn find(&self, position: Position, last: u64) -> Result<Option<u64>, Error> {
         let transaction = self.transaction()?;
         let rows = transaction.open_table(ENTRIES)?;
         let first = match rows.first()? {

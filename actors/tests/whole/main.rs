@@ -50,6 +50,7 @@ fn user() -> Caller {
         client: "test".to_owned(),
         reason: Some("because".to_owned()),
         request: None,
+        if_at: None,
     }
 }
 

@@ -72,10 +72,41 @@ pub(crate) const EXAMPLES: &[Examples] = &[
             ("skein log -p --who root --kind service", "what root's changes to services changed"),
         ],
     ),
-    ("tail", &[("skein tail --from start", "from the first record, then what comes")]),
+    (
+        "tail",
+        &[
+            ("skein tail --from start", "from the first record, then what comes"),
+            ("skein tail --consumer audit --ack", "from where audit was; its place is kept"),
+        ],
+    ),
+    (
+        "consumer create",
+        &[("skein consumer create audit --from now", "it will be told what comes from now on")],
+    ),
+    (
+        "consumer seek",
+        &[("skein consumer seek audit @8000", "read on from there, again if need be")],
+    ),
     ("why", &[("skein why web.2", "from the task down to the command that caused it")]),
     ("why-not", &[("skein why-not web n2", "what keeps the tasks of web off node n2")]),
     ("timeline", &[("skein timeline web", "the service and its tasks, a sentence a record")]),
+    (
+        "replay",
+        &[
+            ("skein replay --to @20", "all there was after record 20, as JSON"),
+            (
+                "skein replay --data-root /var/lib/skein --digest",
+                "of a node whose daemon is stopped",
+            ),
+        ],
+    ),
+    (
+        "bisect",
+        &[(
+            "skein bisect --good @20 --bad @38 -- sh -c 'skein service ls --at $SKEIN_POSITION | grep 5/5'",
+            "the record with which web was no longer complete",
+        )],
+    ),
     (
         "diff",
         &[

@@ -8,7 +8,9 @@ mod shared;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use daemon::{DaemonArgs, LogFormat, LogLevel};
-pub(crate) use shared::{At, Because, Format, Host, Inspecting, Listing, Moment};
+pub(crate) use shared::{
+    At, Because, Condition, Format, Host, Inspecting, Listing, Moment, position,
+};
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -63,10 +65,15 @@ pub(crate) enum Command {
     Exec(crate::exec::Exec),
     Log(crate::log::Log),
     Tail(crate::tail::Tail),
+    /// Manage named readers of the log
+    #[command(subcommand)]
+    Consumer(crate::consumer::Consumer),
     Why(crate::why::Why),
     WhyNot(crate::why_not::WhyNot),
     Timeline(crate::timeline::Timeline),
     Diff(crate::diff::Diff),
+    Replay(crate::replay::Replay),
+    Bisect(crate::bisect::Bisect),
     Verify(crate::verify::Verify),
     Completion(crate::completion::Completion),
     #[command(hide = true)]
@@ -86,10 +93,13 @@ impl Command {
             Self::Exec(exec) => exec.run(session).await,
             Self::Log(log) => log.run(session).await,
             Self::Tail(tail) => tail.run(session).await,
+            Self::Consumer(consumer) => consumer.run(session).await,
             Self::Why(why) => why.run(session).await,
             Self::WhyNot(why_not) => why_not.run(session).await,
             Self::Timeline(timeline) => timeline.run(session).await,
             Self::Diff(diff) => diff.run(session).await,
+            Self::Replay(replay) => replay.run(session).await,
+            Self::Bisect(bisect) => bisect.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
             Self::Completion(completion) => completion.run(session),
             Self::Manual(manual) => manual.run(session),

@@ -83,6 +83,25 @@ pub(crate) struct Because {
     /// Reason, kept in the log beside what it caused
     #[arg(short = 'm', long, value_name = "REASON", value_parser = reason)]
     pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) condition: Condition,
+}
+
+/// Whether a command that changes something is carried out at all.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Condition {
+    /// Only show what would happen: the records, who would write them, what planners make of it
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only if what it changes has no record after this one, else exit code 3
+    #[arg(long, value_name = "@N", value_parser = position)]
+    pub(crate) if_at: Option<u64>,
+}
+
+/// A position: `@8123`.
+pub(crate) fn position(text: &str) -> Result<u64, String> {
+    let digits = text.strip_prefix('@').unwrap_or(text);
+    digits.parse().map_err(|_| "a position is @ and a number, like @8123".to_owned())
 }
 
 /// A reason travels in a header, so it is one line.

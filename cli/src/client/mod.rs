@@ -67,6 +67,11 @@ impl Client {
         Self { host }
     }
 
+    /// Where the daemon is.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// Reads JSON as of now or as of `at`.
     pub(crate) async fn read<T: DeserializeOwned>(
         &self,
@@ -190,6 +195,12 @@ impl Client {
             if let Some(reason) = &because.message {
                 request = request.header("Skein-Reason", reason.as_bytes());
             }
+            if because.condition.dry_run {
+                request = request.header("Skein-Dry-Run", "1");
+            }
+            if let Some(position) = because.condition.if_at {
+                request = request.header("Skein-If-At", format!("@{position}"));
+            }
         }
         request.body(call.body).expect("paths are encoded and header values are visible")
     }
@@ -252,6 +263,8 @@ struct ErrorBody {
     message: String,
     #[serde(default)]
     hint: Option<String>,
+    #[serde(default)]
+    code: Option<String>,
 }
 
 /// Turns an error status into the refusal its body describes.
@@ -264,8 +277,12 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, Fa
     let error = serde_json::from_slice::<ErrorBody>(&body).unwrap_or_else(|_| ErrorBody {
         message: format!("{status}: {}", String::from_utf8_lossy(&body).trim()),
         hint: None,
+        code: None,
     });
     let message = error.message.trim_end().to_owned();
+    if error.code.as_deref() == Some("dry_run") {
+        return Err(Failure::Rehearsed(message));
+    }
     Err(Failure::Refused { status: status.as_u16(), message, hint: error.hint })
 }
 

@@ -1,5 +1,6 @@
-//! `skein log`: what happened, record by record, oldest first; and its one sub-command, which makes a record forget.
+//! `skein log`: what happened, record by record, oldest first; its sub-commands make a record forget, and keep the log as files.
 
+mod export;
 mod redact;
 
 use serde::Deserialize;
@@ -16,7 +17,7 @@ use crate::session::Session;
 /// Every record of the log is one line, the oldest first: its position, its time, what happened to
 /// what, who caused it (or which record did), and the reason if one was given.
 #[derive(Debug, clap::Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_value_name = "redact")]
+#[command(args_conflicts_with_subcommands = true, subcommand_value_name = "redact|export|archive")]
 pub(crate) struct Log {
     #[command(subcommand)]
     verb: Option<Verb>,
@@ -51,6 +52,8 @@ pub(crate) struct Log {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Redact(redact::Redact),
+    Export(export::Export),
+    Archive(export::Archive),
 }
 
 /// A record as the daemon tells it; `--format json` passes the daemon's own line on.
@@ -77,8 +80,11 @@ struct Record {
 
 impl Log {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        if let Some(Verb::Redact(redact)) = self.verb {
-            return redact.run(session).await;
+        match self.verb {
+            Some(Verb::Redact(redact)) => return redact.run(session).await,
+            Some(Verb::Export(export)) => return export.run(session).await,
+            Some(Verb::Archive(archive)) => return archive.run(session).await,
+            None => {}
         }
         let query = Query::default()
             .with_some("object", self.object)
@@ -88,27 +94,43 @@ impl Log {
             .with_some("who", self.who)
             .with_some("kind", (!self.kind.is_empty()).then(|| self.kind.join(",")))
             .with_some("patch", self.patch.then_some(1));
-        let path = format!("/skein/v1/log{query}");
-        let mut lines = session.client.lines(&path, &At::default()).await?;
-        while let Some(line) = lines.next().await? {
-            match self.format {
-                Format::Json => session.screen.line(String::from_utf8_lossy(&line))?,
-                Format::Table => {
-                    let record: Record = serde_json::from_slice(&line).map_err(|error| {
-                        Failure::Strange { request: path.clone(), reason: error.to_string() }
-                    })?;
-                    session.screen.line(sentence(&record))?;
-                    for field in &record.patch {
-                        session.screen.line(format_args!("          {}", told(field)))?;
-                    }
-                    if self.data {
-                        session.screen.line(format_args!("          {}", record.data))?;
-                    }
+        print(session, &query, self.format, self.data).await
+    }
+}
+
+/// Prints one record with what it changed.
+pub(crate) async fn one(session: &mut Session, position: u64) -> Result<(), Failure> {
+    let at = format!("@{position}");
+    let query = Query::default().with("from", &at).with("to", &at).with("patch", "1");
+    print(session, &query, Format::Table, false).await
+}
+
+async fn print(
+    session: &mut Session,
+    query: &Query,
+    format: Format,
+    data: bool,
+) -> Result<(), Failure> {
+    let path = format!("/skein/v1/log{query}");
+    let mut lines = session.client.lines(&path, &At::default()).await?;
+    while let Some(line) = lines.next().await? {
+        match format {
+            Format::Json => session.screen.line(String::from_utf8_lossy(&line))?,
+            Format::Table => {
+                let record: Record = serde_json::from_slice(&line).map_err(|error| {
+                    Failure::Strange { request: path.clone(), reason: error.to_string() }
+                })?;
+                session.screen.line(sentence(&record))?;
+                for field in &record.patch {
+                    session.screen.line(format_args!("          {}", told(field)))?;
+                }
+                if data {
+                    session.screen.line(format_args!("          {}", record.data))?;
                 }
             }
         }
-        Ok(())
     }
+    Ok(())
 }
 
 fn sentence(record: &Record) -> String {

@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::args::Because;
+use crate::args::{Because, Condition, position};
 use crate::client;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -20,17 +20,14 @@ pub(crate) struct Redact {
     /// Reason, kept in the log
     #[arg(short = 'm', long = "message", required = true, value_name = "REASON")]
     message: String,
-}
-
-fn position(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix('@').unwrap_or(text);
-    digits.parse().map_err(|_| "a position is @ and a number, like @8123".to_owned())
+    #[command(flatten)]
+    condition: Condition,
 }
 
 impl Redact {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let body = client::json(&json!({ "position": self.position }));
-        let because = Because { message: Some(self.message) };
+        let because = Because { message: Some(self.message), condition: self.condition };
         let answer: Value =
             session.client.change(Method::POST, "/skein/v1/redact", body, &because).await?;
         drop(answer); // the position the user already has

@@ -28,14 +28,16 @@ fn target(text: &str) -> Result<(String, i64), String> {
 impl Scale {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let mut scaled = Vec::new();
-        let mut refused = Vec::new();
+        let (mut refused, mut code) = (Vec::new(), 0);
         for (service, replicas) in &self.targets {
             match scale(session, service, *replicas, &self.because).await {
                 Ok(id) => {
                     session.screen.line(format_args!("{service} scaled to {replicas}"))?;
                     scaled.push(id);
                 }
+                Err(Failure::Rehearsed(text)) => session.screen.line(text)?,
                 Err(failure @ (Failure::Refused { .. } | Failure::Failed { .. })) => {
+                    code = failure.exit_code();
                     refused.push(format!("{service}: {}", failure.say().unwrap_or_default()));
                 }
                 Err(failure) => return Err(failure),
@@ -44,7 +46,11 @@ impl Scale {
         for id in &scaled {
             self.waiting.wait(session, id).await?;
         }
-        if refused.is_empty() { Ok(()) } else { Err(Failure::failed(refused.join("\n"))) }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        session.screen.note(refused.join("\n"))?;
+        Err(Failure::Exit(code))
     }
 }
 

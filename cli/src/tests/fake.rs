@@ -104,7 +104,9 @@ async fn answer(
     let body = body.collect().await.unwrap().to_bytes();
     let line = format!("{} {}", head.method, head.uri);
     let mut told = line.clone();
-    for name in ["skein-at", "skein-reason", "skein-request-id", "upgrade"] {
+    for name in
+        ["skein-at", "skein-reason", "skein-request-id", "skein-dry-run", "skein-if-at", "upgrade"]
+    {
         if let Some(value) = head.headers.get(name) {
             let value = std::str::from_utf8(value.as_bytes()).unwrap();
             let value = if name == "skein-request-id" {

@@ -45,11 +45,14 @@ fn the_first_help_names_every_command() {
           exec        Run a command inside a running task
           log         Show what happened to the swarm or to one object
           tail        Follow the log as CloudEvents, one JSON object a line
+          consumer    Manage named readers of the log
           why         Say why an object is as it is
           why-not     Say why a service's tasks are not on a node
           timeline    Tell what happened to an object, the oldest first
           diff        Show what differs between two moments
-          verify      Check the whole log against its chain of hashes
+          replay      Fold the log to a state and print it
+          bisect      Find the first record of which a command says that the state is bad
+          verify      Check the whole log, or an archive of it, against its chain of hashes
           completion  Print a script that completes command lines
 
         Options:
@@ -211,6 +214,10 @@ fn the_help_of_a_command_has_its_options() {
                   Do not ask a registry what the image's tag means; no command of this program does
           -m, --message <REASON>
                   Reason, kept in the log beside what it caused
+              --dry-run
+                  Only show what would happen: the records, who would write them, what planners make of it
+              --if-at <@N>
+                  Only if what it changes has no record after this one, else exit code 3
           -h, --help
                   Print help (see more with '--help')
     "#]].assert_eq(&short_help(&["service", "create"]));
@@ -218,10 +225,12 @@ fn the_help_of_a_command_has_its_options() {
         Show what happened to the swarm or to one object
 
         Usage: skein log [OPTIONS] [OBJECT]
-               skein log <redact>
+               skein log <redact|export|archive>
 
         Commands:
-          redact  Erase the detachable part of one record on every manager
+          redact   Erase the detachable part of one record on every manager
+          export   Write a range of the log to a file
+          archive  Keep the log as files in a directory
 
         Arguments:
           [OBJECT]  Object: a name (web, web.2), an id, or both with the noun (service/web)

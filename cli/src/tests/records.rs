@@ -182,3 +182,126 @@ fn a_timeline_says_how_long_each_step_took() {
     "#]]
     .assert_eq(&skein(&daemon, &["timeline", "service/web", "-n", "2"]).out());
 }
+
+#[test]
+fn a_dry_run_prints_what_would_happen_and_succeeds() {
+    let text = "dry run at @9: nothing was changed\n  +1    service web was removed (root)";
+    let told = json!({"message": text, "code": "dry_run", "rehearsal": {}}).to_string();
+    let changed = json!({"message": "service web changed at @8, after @7", "code": "changed"});
+    let daemon = Daemon::answering([
+        ("DELETE /v1.41/services/web", 422, told.clone()),
+        ("DELETE /v1.41/services/api", 422, told),
+        ("DELETE /v1.41/services/db", 412, changed.to_string()),
+    ]);
+    let ran = skein(&daemon, &["service", "rm", "--dry-run", "web", "api"]).out();
+    assert_eq!(ran, format!("{text}\n{text}\n"));
+    expect![[r#"
+        exit 3
+        Error response from daemon: service web changed at @8, after @7
+    "#]]
+    .assert_eq(&skein(&daemon, &["service", "rm", "--if-at", "@7", "db"]).refusal());
+    let asked = daemon.asked();
+    assert!(asked[0].contains("skein-dry-run: 1") && asked[1].contains("skein-dry-run: 1"));
+    assert!(asked[2].contains("skein-if-at: @7") && !asked[2].contains("dry-run"));
+}
+
+#[test]
+fn consumers_are_made_listed_moved_and_removed() {
+    let list = json!([
+        {"name": "audit", "position": 8101, "lag": 22, "lag_is_more": false,
+         "acknowledged": "2026-11-23T03:11:54.237744702Z", "created": "2026-11-23T03:00:00Z"},
+        {"name": "mirror", "position": 0, "lag": 8123, "lag_is_more": true, "acknowledged": null,
+         "created": "2026-11-23T03:00:00Z"}]);
+    let daemon = Daemon::answering([
+        ("POST /skein/v1/consumers", 201, String::new()),
+        ("GET /skein/v1/consumers", 200, list.to_string()),
+        ("POST /skein/v1/consumers/audit/seek", 204, String::new()),
+        ("DELETE /skein/v1/consumers/audit", 204, String::new()),
+    ]);
+    assert_eq!(skein(&daemon, &["consumer", "create", "audit", "--from", "now"]).out(), "audit\n");
+    expect![[r#"
+        NAME      POSITION   LAG          ACKNOWLEDGED
+        audit     @8101      22           2026-11-23T03:11:54.237Z
+        mirror    @0         up to 8123   never
+    "#]]
+    .assert_eq(&skein(&daemon, &["consumer", "ls"]).out());
+    assert_eq!(skein(&daemon, &["consumer", "ls", "-q"]).out(), "audit\nmirror\n");
+    let moved = skein(&daemon, &["consumer", "seek", "audit", "@7"]).out();
+    assert_eq!(moved, "audit reads on from @7\n");
+    assert_eq!(skein(&daemon, &["consumer", "rm", "audit"]).out(), "audit\n");
+    assert!(daemon.asked()[0].ends_with(r#"{"from":"now","name":"audit"}"#));
+}
+
+#[test]
+fn what_was_written_out_is_acknowledged_once_for_all_of_it() {
+    let line = |n: u64| json!({"position": n, "cursor": format!("1.{n}.abababab")}).to_string();
+    let lines = format!("{}\n{}\n{}\n", line(4), line(5), r#"{"bookmark":"1.5.abababab"}"#);
+    let path = "GET /skein/v1/tail?consumer=audit&follow=0";
+    let daemon = Daemon::answering([
+        (path, 200, lines.clone()),
+        ("POST /skein/v1/consumers/audit/ack", 204, String::new()),
+    ]);
+    let words = ["tail", "--consumer", "audit", "--no-follow"];
+    assert_eq!(skein(&daemon, &words).out(), lines);
+    assert_eq!(daemon.asked().len(), 1, "nothing is acknowledged unless it is asked for");
+    assert_eq!(skein(&daemon, &[&words[..], &["--ack"]].concat()).out(), lines);
+    let asked = daemon.asked();
+    let acks: Vec<_> = asked.iter().filter(|a| a.contains("/ack")).collect();
+    assert!(acks.last().unwrap().ends_with(r#"{"cursor":"1.5.abababab"}"#), "{acks:?}");
+    assert_eq!(skein(&daemon, &["tail", "--ack"]).code, 125);
+    assert_eq!(skein(&daemon, &["tail", "--consumer", "audit", "--from", "now"]).code, 125);
+}
+
+#[test]
+fn a_bisection_asks_a_command_of_half_as_much_each_time() {
+    let (first, count) = (100, 64);
+    let state = |n: u64| {
+        let state = json!({"position": n, "digest": "ab", "state": {"position": n}}).to_string();
+        ("GET /skein/v1/state", 200, state)
+    };
+    // The command reads the position from the state; every one from @131 on is bad.
+    let script = "read line; n=${line#*:}; n=${n%\\}}; test \"@$n\" = \"$SKEIN_POSITION\" || exit 126; test \"$n\" -lt 131";
+    let middles = [100, 164, 132, 116, 124, 128, 130, 131];
+    let record = json!({"position": 131, "time": "2026-11-23T03:11:54.3Z", "kind": "service.scaled",
+        "name": "web", "who": {"type": "user", "uid": 0, "name": "root"}, "reason": "oops",
+        "patch": [{"path": "spec.mode.replicated.replicas", "before": 3, "after": 0}]});
+    let log = "GET /skein/v1/log?from=%40131&to=%40131&patch=1";
+    let answers = middles.map(state).into_iter().chain([(log, 200, format!("{record}\n"))]);
+    let daemon = Daemon::answering(answers);
+    let (good, bad) = (format!("@{first}"), format!("@{}", first + count));
+    let words = ["bisect", "--good", &good, "--bad", &bad, "--", "sh", "-c", script];
+    let ran = skein(&daemon, &words);
+    expect![[r#"
+        @131 is the first bad record:
+        @131      2026-11-23T03:11:54.300Z  service.scaled            web                       user root  "oops"
+                  spec.mode.replicated.replicas: 3 -> 0
+    "#]]
+    .assert_eq(&ran.out);
+    assert_eq!((ran.code, ran.err.lines().count()), (0, middles.len()), "{}", ran.err);
+    // What is asked for has to be so, and a command that does not work judges nothing.
+    let daemon = Daemon::answering([state(100)]);
+    let ran = skein(&daemon, &["bisect", "--good", "@100", "--bad", "@101", "--", "false"]);
+    assert_eq!(ran.err, "@100 bad\nthe command says of @100 that it is bad, not good\n");
+    let ran =
+        skein(&daemon, &["bisect", "--good", "@1", "--bad", "@9", "--", "sh", "-c", "exit 127"]);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("neither good nor bad"), "{}", ran.err);
+    assert_eq!(skein(&daemon, &["bisect", "--good", "@9", "--bad", "@9", "--", "true"]).code, 125);
+}
+
+#[test]
+fn a_replay_is_the_state_or_its_digest() {
+    let state = json!({"position": 20, "digest": "ab12", "state": {"position": 20, "nodes": {}}});
+    let daemon = Daemon::answering([("GET /skein/v1/state", 200, state.to_string())]);
+    expect![[r#"
+        {
+          "nodes": {},
+          "position": 20
+        }
+    "#]]
+    .assert_eq(&skein(&daemon, &["replay", "--to", "@20"]).out());
+    assert_eq!(daemon.asked(), ["GET /skein/v1/state\n  skein-at: @20"]);
+    assert_eq!(skein(&daemon, &["replay", "--digest"]).out(), "@20 ab12\n");
+    let refusal = skein(&daemon, &["replay", "--data-root", "/nowhere"]).refusal();
+    assert!(refusal.contains("/nowhere: ") && refusal.contains("there is no log in"), "{refusal}");
+}

@@ -1,6 +1,7 @@
 //! What happens to the swarm as a whole. Payloads are frozen: a change is a new version and an upcaster.
 
 use crate::id::{ClusterId, NodeId};
+use crate::name::Name;
 use crate::record::{Hash, Position};
 
 use super::ClusterSpec;
@@ -39,6 +40,27 @@ crate::event::payloads! {
         position: Position,
         /// What the chain says of the erased part.
         commitment: Hash,
+    }
+    /// A named reader of the log begins.
+    ConsumerCreated {
+        /// Its name.
+        name: Name,
+        /// It reads what comes after this record.
+        at: Position,
+    }
+    /// A named reader of the log has read so far, or was told to go on elsewhere.
+    ConsumerMoved {
+        /// Its name.
+        name: Name,
+        /// It reads what comes after this record.
+        at: Position,
+        /// Whether it was told to, instead of having acknowledged what lies before.
+        sought: bool,
+    }
+    /// A named reader of the log is forgotten.
+    ConsumerRemoved {
+        /// Its name.
+        name: Name,
     }
     /// A manager has erased it.
     RedactionConfirmed {

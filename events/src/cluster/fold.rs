@@ -10,6 +10,7 @@ use crate::state::touched::Touched;
 use crate::state::{Record, State};
 
 use super::Cluster;
+use super::consumer::Consumer;
 
 pub(crate) fn apply(
     state: &mut State,
@@ -60,6 +61,31 @@ pub(crate) fn apply(
             let orders = managers.map(|n| ((n.id, event.position), record.position));
             let orders: Vec<_> = orders.collect();
             state.unconfirmed.extend(orders);
+        }
+        ClusterEvent::ConsumerCreated(event) => {
+            let name = event.name.clone();
+            let consumer = Consumer {
+                name: name.clone(),
+                at: event.at,
+                acknowledged: None,
+                created: state.at,
+                last: record.position,
+            };
+            state.consumers.insert(name, Arc::new(consumer));
+        }
+        ClusterEvent::ConsumerMoved(event) => {
+            let now = state.at;
+            if let Some(consumer) = state.consumers.get_mut(&event.name) {
+                let consumer = Arc::make_mut(consumer);
+                consumer.at = event.at;
+                consumer.last = record.position;
+                if !event.sought {
+                    consumer.acknowledged = Some(now);
+                }
+            }
+        }
+        ClusterEvent::ConsumerRemoved(event) => {
+            state.consumers.remove(&event.name);
         }
         ClusterEvent::RedactionConfirmed(event) => {
             state.unconfirmed.remove(&(event.node, event.position));

@@ -1,5 +1,6 @@
 //! The swarm as a whole: its identity, its settings, its tokens' hashes.
 
+pub mod consumer;
 pub mod event;
 pub(crate) mod fold;
 

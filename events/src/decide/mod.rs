@@ -3,6 +3,7 @@
 
 mod check;
 mod cluster;
+mod consumer;
 mod network;
 mod node;
 mod service;
@@ -38,6 +39,24 @@ pub struct Context {
 /// Longest reason a user may give, in bytes.
 pub const REASON_MAX: usize = 4096;
 
+/// Refuses events about an object that has a record after `since`.
+pub fn unchanged_since(state: &State, events: &[NewEvent], since: Position) -> Result<(), Refusal> {
+    if since > state.position {
+        let text = format!("there is no record {since} yet: the newest is {}", state.position);
+        return Err(Refusal::Invalid(text));
+    }
+    for object in events.iter().filter_map(|new| new.event.subject()) {
+        let Some(changed) = state.changed_at(object).filter(|at| *at > since) else { continue };
+        let name = state.name_of(object).unwrap_or_default();
+        return Err(Refusal::Changed {
+            object: format!("{} {name}", object.noun()),
+            changed,
+            since,
+        });
+    }
+    Ok(())
+}
+
 /// Decides a command on a state.
 pub fn decide(
     state: &State,
@@ -65,6 +84,9 @@ pub fn decide(
         Command::ConfirmRedaction { position, node } => {
             cluster::confirm_redaction(state, *position, *node)
         }
+        Command::CreateConsumer { name, at } => consumer::create(state, name, *at),
+        Command::MoveConsumer { name, to, seek } => consumer::advance(state, name, *to, *seek),
+        Command::RemoveConsumer(name) => consumer::remove(state, name),
         Command::Checkpoint => cluster::checkpoint(state),
         Command::JoinNode(new) => node::join(state, new),
         Command::DescribeNode { id, description } => node::describe(state, *id, description),

@@ -48,7 +48,15 @@ fn leaf(object: ObjectId, value: &impl serde::Serialize) -> Lanes {
 impl State {
     fn leaf_of(&self, object: ObjectId) -> Option<Lanes> {
         match object {
-            ObjectId::Cluster(_) => self.cluster.as_ref().map(|c| leaf(object, &**c)),
+            ObjectId::Cluster(_) => {
+                let consumers: Vec<_> = self.consumers.values().map(|c| &**c).collect();
+                let cluster = self.cluster.as_ref();
+                cluster.map(|c| match consumers.is_empty() {
+                    // As before there were consumers, so that older checkpoints hold.
+                    true => leaf(object, &**c),
+                    false => leaf(object, &(&**c, consumers)),
+                })
+            }
             ObjectId::Node(id) => self.nodes.get(&id).map(|n| leaf(object, &**n)),
             ObjectId::Network(id) => self.networks.get(&id).map(|n| leaf(object, &**n)),
             ObjectId::Service(id) => {

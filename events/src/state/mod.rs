@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use crate::cluster::consumer::Consumer;
 use crate::cluster::{self, Cluster};
 use crate::codec::{Apart, Batch, Entry};
 use crate::envelope::{Detached, Envelope};
 use crate::event::{ByNoun, Event};
 use crate::id::{NetworkId, NodeId, ObjectId, RequestId, ServiceId, TaskId};
+use crate::name::Name;
 use crate::network::{self, Network};
 use crate::node::{self, Node};
 use crate::record::{Hash, Position};
@@ -75,6 +77,8 @@ pub struct State {
     pub detached: OrdMap<Hash, Arc<Detached>>,
     /// Managers that have yet to confirm an erasure, and the record that ordered it. Not covered by digests.
     pub unconfirmed: OrdMap<(NodeId, Position), Position>,
+    /// Named readers of the log.
+    pub consumers: OrdMap<Name, Arc<Consumer>>,
     /// Answers given to requests.
     pub requests: OrdMap<RequestId, Outcome>,
     request_order: OrdSet<(Position, RequestId)>,
@@ -316,6 +320,17 @@ impl State {
     /// An object changed that is not its record's subject: its leaf is made again too.
     pub(crate) fn mark_dirty(&mut self, object: ObjectId) {
         self.digest.dirty(object);
+    }
+
+    /// The last record about an object, if it is there.
+    pub fn changed_at(&self, object: ObjectId) -> Option<Position> {
+        match object {
+            ObjectId::Cluster(_) => self.cluster.as_ref().map(|c| c.last),
+            ObjectId::Node(id) => self.nodes.get(&id).map(|n| n.last),
+            ObjectId::Network(id) => self.networks.get(&id).map(|n| n.last),
+            ObjectId::Service(id) => self.services.get(&id).map(|s| s.changed),
+            ObjectId::Task(id) => self.tasks.get(&id).map(|t| t.last),
+        }
     }
 
     /// The object's current name for people, if it has one.

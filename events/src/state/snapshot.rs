@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
+use crate::cluster::consumer::Consumer;
 use crate::envelope::Detached;
 use crate::id::{NodeId, RequestId, ServiceId};
 use crate::network::Network;
@@ -16,7 +17,7 @@ use crate::time::Time;
 use super::{Outcome, State, VersionKey};
 
 /// First bytes of a snapshot: what it is and in which format.
-const MAGIC: &[u8; 8] = b"SKSNAP\x00\x03";
+const MAGIC: &[u8; 8] = b"SKSNAP\x00\x04";
 
 type Restarts = ((ServiceId, u64), Arc<Vec<Time>>);
 
@@ -38,6 +39,7 @@ struct Nouns {
     restarts: Vec<Restarts>,
     detached: Vec<(Hash, Arc<Detached>)>,
     unconfirmed: Vec<((NodeId, Position), Position)>,
+    consumers: Vec<Arc<Consumer>>,
     requests: Vec<(RequestId, Outcome)>,
 }
 
@@ -61,6 +63,7 @@ impl State {
             restarts: self.restarts.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
             detached: self.detached.iter().map(|(k, v)| (*k, Arc::clone(v))).collect(),
             unconfirmed: self.unconfirmed.iter().map(|(k, v)| (*k, *v)).collect(),
+            consumers: self.consumers.values().cloned().collect(),
             requests: self.requests.iter().map(|(k, v)| (*k, *v)).collect(),
         };
         let out = MAGIC.to_vec();
@@ -89,6 +92,7 @@ impl State {
             restarts: nouns.restarts.into_iter().collect(),
             detached: nouns.detached.into_iter().collect(),
             unconfirmed: nouns.unconfirmed.into_iter().collect(),
+            consumers: nouns.consumers.into_iter().map(|c| (c.name.clone(), c)).collect(),
             request_order: nouns.requests.iter().map(|(id, o)| (o.first, *id)).collect(),
             requests: nouns.requests.into_iter().collect(),
             ..Self::default()

@@ -6,3 +6,4 @@ pub mod diff;
 pub mod dns;
 pub mod overlay;
 pub mod summary;
+pub mod whole;

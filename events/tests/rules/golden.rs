@@ -10,7 +10,8 @@ use std::path::PathBuf;
 
 use skein_events::cluster::ClusterSpec;
 use skein_events::cluster::event::{
-    Checkpointed, ClusterCreated, LevelRaised, RecordRedacted, RedactionConfirmed,
+    Checkpointed, ClusterCreated, ConsumerCreated, ConsumerMoved, ConsumerRemoved, LevelRaised,
+    RecordRedacted, RedactionConfirmed,
 };
 use skein_events::codec::{Batch, NewEvent};
 use skein_events::envelope::{Detached, Envelope, Planner, Who};
@@ -76,6 +77,9 @@ fn samples() -> Vec<Event> {
         LevelRaised { level: 2 }.into(),
         RecordRedacted { position: Position(17), commitment: Hash([9; 32]) }.into(),
         RedactionConfirmed { position: Position(17), node }.into(),
+        ConsumerCreated { name: "audit".parse().unwrap(), at: Position(17) }.into(),
+        ConsumerMoved { name: "audit".parse().unwrap(), at: Position(99), sought: true }.into(),
+        ConsumerRemoved { name: "audit".parse().unwrap() }.into(),
         NodeJoined {
             id: node,
             number: 1,

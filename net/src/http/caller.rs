@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, header, request::Parts};
 
 use skein_events::envelope::Who;
 use skein_events::id::RequestId;
+use skein_events::record::Position;
 
 use crate::backend;
 
@@ -73,6 +74,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
             client: client(&parts.headers),
             reason: text(&parts.headers, "skein-reason")?.filter(|r| !r.is_empty()),
             request: text(&parts.headers, "skein-request-id")?.map(|t| request_id(&t)),
+            if_at: text(&parts.headers, "skein-if-at")?.map(|t| position(&t)).transpose()?,
         }))
     }
 }
@@ -83,6 +85,13 @@ pub(crate) fn request_id(text: &str) -> RequestId {
         let mut half = [0; 16];
         half.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..16]);
         RequestId::from_random(half)
+    })
+}
+
+/// A position of a header: `@8123` or `8123`.
+fn position(text: &str) -> Result<Position, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::invalid("Skein-If-At is a position such as @8123: the last record you know of")
     })
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 
 use skein_events::refusal::Refusal;
 
-use crate::backend::Failure;
+use crate::backend::{Failure, Rehearsal};
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,7 @@ pub(crate) struct ApiError {
     message: String,
     hint: Option<&'static str>,
     ancestor: Option<Option<String>>,
+    rehearsal: Option<Box<Rehearsal>>,
 }
 
 #[derive(serde::Serialize)]
@@ -26,11 +27,13 @@ struct Body<'a> {
     hint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ancestor: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rehearsal: Option<&'a Rehearsal>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), hint: None, ancestor: None }
+        Self { status, code, message: message.into(), hint: None, ancestor: None, rehearsal: None }
     }
 
     /// The request is not valid as it stands.
@@ -53,6 +56,11 @@ impl ApiError {
         Self::not_found("page not found")
     }
 
+    /// What it says.
+    pub(crate) fn message(self) -> String {
+        self.message
+    }
+
     /// What this answer's status is.
     #[cfg(test)]
     pub(crate) fn status(&self) -> StatusCode {
@@ -64,6 +72,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let status = StatusCode::from_u16(refusal.status()).expect("refusals have valid statuses");
         let hint = match &refusal {
+            Refusal::Changed { .. } => Some("look at what changed with skein log or skein diff"),
             Refusal::OutOfSequence => Some("read the object again and repeat the change"),
             Refusal::NothingToRedact(_) => {
                 Some("only a record with a reason or an environment has something to erase")
@@ -84,7 +93,7 @@ impl From<Refusal> for ApiError {
             | Refusal::NotPartOfSwarm
             | Refusal::Broken(_) => None,
         };
-        Self { status, code: refusal.code(), message: refusal.to_string(), hint, ancestor: None }
+        Self { hint, ..Self::new(status, refusal.code(), refusal.to_string()) }
     }
 }
 
@@ -106,6 +115,11 @@ impl From<Failure> for ApiError {
                 ..Self::new(StatusCode::GONE, "gone", message)
             },
             Failure::NotExecutable { .. } => Self::invalid(message),
+            // No success, because a client would take the answer for that of the change itself.
+            Failure::Rehearsed(rehearsal) => Self {
+                rehearsal: Some(rehearsal),
+                ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "dry_run", message)
+            },
             Failure::Internal(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
             }
@@ -115,9 +129,10 @@ impl From<Failure> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let Self { status, code, message, hint, ancestor } = self;
+        let Self { status, code, message, hint, ancestor, rehearsal } = self;
+        let rehearsal = rehearsal.as_deref();
         let ancestor = ancestor.as_ref().map(Option::as_deref);
-        let body = Body { message: &message, code, hint, ancestor };
+        let body = Body { message: &message, code, hint, ancestor, rehearsal };
         let text = serde_json::to_string(&body).expect("text serialises");
         (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
     }

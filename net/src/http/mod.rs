@@ -10,6 +10,7 @@ mod filters;
 mod health;
 mod metrics;
 mod moment;
+mod rehearse;
 mod rendered;
 mod serve;
 mod skein;
@@ -60,6 +61,17 @@ impl App {
             sessions: Arc::default(),
             rendered: Arc::default(),
             closing: CancellationToken::new(),
+        }
+    }
+
+    /// The same for dry runs.
+    fn rehearsing(&self) -> Self {
+        let backend = Arc::new(rehearse::Rehearsing(Arc::clone(&self.backend)));
+        Self {
+            backend,
+            sessions: Arc::default(),
+            rendered: Arc::default(),
+            closing: self.closing.clone(),
         }
     }
 }

@@ -65,6 +65,13 @@ pub(crate) async fn position(app: &App, text: &str) -> Result<Position, ApiError
     }
 }
 
+impl std::str::FromStr for Moment {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text).map_err(ApiError::message)
+    }
+}
+
 /// Reads a moment as users write it.
 pub(crate) fn parse(text: &str) -> Result<Moment, ApiError> {
     let invalid = || {

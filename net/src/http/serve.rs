@@ -23,7 +23,7 @@ use crate::measures::MEASURES;
 
 use super::caller::Names;
 use super::error::ApiError;
-use super::{API_VERSION, API_VERSION_MIN, App, router};
+use super::{API_VERSION, API_VERSION_MIN, App, rehearse, router};
 
 /// Connections at once: each costs a descriptor and some kilobytes.
 const CONNECTIONS_MAX: usize = 4096;
@@ -43,6 +43,7 @@ pub async fn serve(
     let app = App::new(backend);
     let closing = app.closing.clone();
     let server = Arc::new(Server {
+        rehearsals: TowerToHyperService::new(router(app.rehearsing())),
         routes: TowerToHyperService::new(router(app)),
         names: Names::default(),
         closing: closing.clone(),
@@ -125,6 +126,7 @@ pub async fn serve_metrics(
 
 struct Server {
     routes: TowerToHyperService<axum::Router>,
+    rehearsals: TowerToHyperService<axum::Router>,
     names: Names,
     closing: CancellationToken,
 }
@@ -163,11 +165,13 @@ impl Server {
 
     async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
         let (began, method) = (Instant::now(), request.method().clone());
+        let dry = rehearse::is_wanted(request.headers());
+        let routes = if dry { &self.rehearsals } else { &self.routes };
         let mut response = match without_version(request.uri()) {
-            Ok(None) => self.routes.call(request).await?,
+            Ok(None) => routes.call(request).await?,
             Ok(Some(uri)) => {
                 *request.uri_mut() = uri;
-                self.routes.call(request).await?
+                routes.call(request).await?
             }
             Err(error) => error.into_response(),
         };

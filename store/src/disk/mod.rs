@@ -1,7 +1,8 @@
 //! The disk below the log: named files in one directory, each with the database's backend behind it.
-//! A seam: `file` is the real one, `sim` the one that loses power.
+//! A seam: `file` is the real one, `frozen` reads it and changes nothing, `sim` loses power.
 
 mod file;
+mod frozen;
 mod sim;
 
 use std::fmt::Debug;
@@ -9,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 
 pub use file::FileDisk;
+pub use frozen::FrozenDisk;
 pub use sim::{SimDisk, SimMount};
 
 /// A directory the log may use alone.

@@ -1,6 +1,7 @@
 //! Tests of the whole store: consensus' own suite, power loss at every operation, damage at every byte, redaction.
 //! A `Bed` is a store with its writer running, on a disk the test can break.
 
+mod archive;
 mod damage;
 mod full;
 mod power;

@@ -48,6 +48,7 @@ fn caller(request: RequestId, reason: Option<String>) -> Caller {
         client: "sim".to_owned(),
         reason,
         request: Some(request),
+        if_at: None,
     }
 }
 

@@ -67,6 +67,11 @@ fn images_are_kept_and_removed() {
 }
 
 #[test]
+fn history_is_looked_at_and_ahead() {
+    tell("history.txt", &Daemon::with_swarm());
+}
+
+#[test]
 fn every_scenario_is_told() {
     let source = include_str!("scenario.rs");
     for entry in fs::read_dir(folder()).expect("there are scenarios") {

@@ -77,3 +77,50 @@ fn an_erasure_is_open_until_every_manager_has_confirmed_it() {
     world.user(Command::ConfirmRedaction { position, node: node_id(1) });
     assert!(world.state.unconfirmed.is_empty());
 }
+
+#[test]
+fn a_consumer_goes_forward_unless_it_is_told_to_seek() {
+    let name = || "audit".parse().unwrap();
+    let create = |at| Command::CreateConsumer { name: name(), at: Position(at) };
+    let move_to = |to, seek| Command::MoveConsumer { name: name(), to: Position(to), seek };
+    let mut world = World::of(1);
+    let newest = world.state.position;
+    world.user(create(1));
+    let at = |world: &World| world.state.consumers.get(&name()).map(|c| c.at.0);
+    assert_eq!(at(&world), Some(1));
+    world.user(move_to(3, false));
+    let acknowledged = world.state.consumers[&name()].acknowledged;
+    assert!(acknowledged.is_some());
+    world.user(move_to(2, true));
+    assert_eq!(at(&world), Some(2));
+    // To be told where to go on is no acknowledgement.
+    assert_eq!(world.state.consumers[&name()].acknowledged, acknowledged);
+    let ahead = newest.0 + 100;
+    let refused = [
+        (create(1), "name_conflict"),
+        (move_to(2, false), "invalid"),
+        (move_to(ahead, false), "invalid"),
+        (move_to(ahead, true), "invalid"),
+        (Command::RemoveConsumer("other".parse().unwrap()), "not_found"),
+    ];
+    for (command, code) in refused {
+        let refusal = world.submit(crate::world::root(), None, &command).unwrap_err();
+        assert_eq!(refusal.code(), code, "{refusal}");
+    }
+    world.user(Command::RemoveConsumer(name()));
+    assert_eq!(at(&world), None);
+}
+
+#[test]
+fn consumers_are_in_digests_and_snapshots_and_leave_no_trace() {
+    let mut world = World::of(1);
+    world.user(Command::CreateConsumer { name: "audit".parse().unwrap(), at: Position(1) });
+    let mut with = world.state.clone();
+    let mut read = skein_events::state::State::from_snapshot(&with.to_snapshot()).unwrap();
+    assert_eq!(read.consumers, with.consumers);
+    assert_eq!(read.digest(), with.digest());
+    let mut other = world.state.clone();
+    other.consumers.clear();
+    let mut other = skein_events::state::State::from_snapshot(&other.to_snapshot()).unwrap();
+    assert_ne!(other.digest(), with.digest(), "a lost consumer is seen at the next checkpoint");
+}

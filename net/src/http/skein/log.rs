@@ -247,7 +247,7 @@ impl Reading {
 }
 
 /// Reading on from where it was begun before would never end.
-fn advanced(before: Position, after: Position) -> Result<(), Failure> {
+pub(super) fn advanced(before: Position, after: Position) -> Result<(), Failure> {
     if after > before {
         return Ok(());
     }

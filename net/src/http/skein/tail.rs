@@ -20,8 +20,9 @@ use crate::http::filters::truthy;
 use crate::http::moment::{Present, span};
 use crate::http::{App, Query};
 
+use super::consumer;
 use super::event::{CloudEvent, Cursor, Names, line};
-use super::log::{ApiFault, READ};
+use super::log::{ApiFault, READ, advanced};
 
 /// How often a reader hears where it is when nobody said.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -33,6 +34,7 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct TailQuery {
     from: Option<String>,
+    consumer: Option<String>,
     follow: Option<String>,
     heartbeat: Option<String>,
 }
@@ -46,7 +48,18 @@ pub(super) async fn tail(
     let source = source(&state);
     let mut news = app.backend.head()?;
     let head = *news.borrow_and_update();
-    let (from, at) = begin(&*app.backend, query.from.as_deref().unwrap_or("start"), head).await?;
+    let consumer = query.consumer.as_deref().filter(|c| !c.is_empty());
+    let (from, at) = match (consumer, query.from.as_deref()) {
+        (None, from) => begin(&*app.backend, from.unwrap_or("start"), head).await?,
+        (Some(name), None) => {
+            let at = consumer::find(&state, &consumer::name(name)?)?.at;
+            (at.next(), cursor_at(&*app.backend, at).await?)
+        }
+        (Some(_), Some(_)) => {
+            return Err(ApiError::invalid("a consumer knows where it goes on: leave out from"));
+        }
+    };
+    let upkeep = consumer.is_none();
     let period = match query.heartbeat.as_deref().filter(|h| !h.is_empty()) {
         None => HEARTBEAT,
         Some(text) => {
@@ -60,7 +73,7 @@ pub(super) async fn tail(
     beat.reset();
     let follow = query.follow.is_some_and(|f| truthy(Some(&f)));
     let names = Names::default();
-    let reading = Reading { app, source, names, news, beat, follow, from, at };
+    let reading = Reading { app, source, names, news, beat, follow, upkeep, from, at };
     let body = futures::stream::try_unfold(reading, |mut reading| async move {
         let lines = reading.next().await?;
         Ok::<_, ApiFault>(lines.map(|lines| (lines, reading)))
@@ -78,7 +91,7 @@ fn source(state: &state::State) -> String {
 }
 
 /// Where to begin: the first position to show, and the cursor before it if it is known.
-async fn begin(
+pub(super) async fn begin(
     backend: &dyn Backend,
     from: &str,
     head: Head,
@@ -108,6 +121,16 @@ async fn begin(
     .into())
 }
 
+/// The position a cursor or a text such as `@8123` acknowledges; it has to be on this history.
+pub(super) async fn acknowledged(backend: &dyn Backend, text: &str) -> Result<Position, ApiError> {
+    let head = *backend.head()?.borrow();
+    if let Ok(position) = text.parse::<Position>() {
+        return Ok(position);
+    }
+    let (next, _) = begin(backend, text, head).await?;
+    Ok(Position(next.0.saturating_sub(1)))
+}
+
 /// The cursor of a position that is in the log.
 async fn cursor_at(backend: &dyn Backend, position: Position) -> Result<Option<Cursor>, ApiError> {
     if position == Position(0) {
@@ -127,6 +150,8 @@ struct Reading {
     news: watch::Receiver<Head>,
     beat: Interval,
     follow: bool,
+    /// Whether records about the log's own upkeep are told.
+    upkeep: bool,
     from: Position,
     at: Option<Cursor>,
 }
@@ -178,9 +203,16 @@ impl Reading {
     /// What is in the log and was not shown; only what is committed and applied.
     async fn events(&mut self) -> Result<Option<Bytes>, ApiFault> {
         let head = self.news.borrow_and_update().position;
-        if self.from > head {
-            return Ok(None);
+        let mut lines = Vec::new();
+        while self.from <= head && lines.is_empty() {
+            let before = self.from;
+            self.some(head, &mut lines).await?;
+            advanced(before, self.from)?;
         }
+        Ok((!lines.is_empty()).then(|| lines.into()))
+    }
+
+    async fn some(&mut self, head: Position, lines: &mut Vec<u8>) -> Result<(), ApiFault> {
         let batches = self.app.backend.read(self.from, READ).await?;
         let state = self.app.backend.state()?;
         if source(&state) != self.source {
@@ -188,19 +220,21 @@ impl Reading {
                 Failure::Unavailable("this machine is in another swarm now".to_owned()).into()
             );
         }
-        let mut lines = Vec::new();
         for logged in &batches {
             for record in logged.batch.records(logged.first) {
                 if record.position < self.from || record.position > head {
                     continue;
                 }
                 self.names.learn(record.event);
-                let event = CloudEvent::of(&record, logged.h, &self.source, &state, &self.names);
-                line(&mut lines, &event)?;
                 self.from = record.position.next();
+                if !self.upkeep && consumer::is_upkeep(record.event) {
+                    continue;
+                }
+                let event = CloudEvent::of(&record, logged.h, &self.source, &state, &self.names);
+                line(lines, &event)?;
                 self.at = Some(Cursor::new(record.envelope.epoch, record.position, logged.h));
             }
         }
-        Ok((!lines.is_empty()).then(|| lines.into()))
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use skein_events::cluster::ClusterSpec;
 use skein_events::codec::{Apart, Batch};
 use skein_events::command::{Command, NewNode, Sighting};
-use skein_events::decide::{Context, decide};
+use skein_events::decide::{Context, decide, unchanged_since};
 use skein_events::envelope::{Envelope, Planner, Who};
 use skein_events::id::{ClusterId, IdSource, NodeId, TaskId};
 use skein_events::node::{Availability, Description, NodeState, Role};
@@ -26,10 +26,11 @@ use skein_events::time::{Span, Time};
 use skein_events::unit::{Bytes, NanoCpus};
 
 use crate::backend::{
-    Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest, ExecSession,
-    Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
-    JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, PruneImages,
-    Resize, Standing, Upload, Verification, Why, WhyStep, WindowSize,
+    Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
+    ExecSession, Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
+    ImportImage, InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest,
+    Moment, PruneImages, Rehearsal, Resize, Standing, Upload, Verification, Why, WhyStep,
+    WindowSize,
 };
 
 impl ImageSummary {
@@ -116,6 +117,9 @@ impl Fake {
             acked: world.state.nodes.keys().map(|n| (*n, world.state.position)).collect(),
         };
         let events = decide(&world.state, command, &mut context)?;
+        if let Some(since) = caller.if_at {
+            unchanged_since(&world.state, &events, since)?;
+        }
         let envelope = Envelope {
             at: Time(world.now),
             wall: Time(world.now),
@@ -185,7 +189,7 @@ impl Fake {
 }
 
 fn caller(who: Who) -> Caller {
-    Caller { who, client: "skein".to_owned(), reason: None, request: None }
+    Caller { who, client: "skein".to_owned(), reason: None, request: None, if_at: None }
 }
 
 fn running(id: TaskId) -> TaskStatus {
@@ -236,6 +240,35 @@ impl Backend for Fake {
         .boxed()
     }
 
+    /// The command alone: what planners make of it is the actors' to say.
+    fn rehearse(
+        &self,
+        caller: Caller,
+        command: Command,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>> {
+        let fake = Fake::new();
+        let (state, log) = {
+            let world = self.world.lock().unwrap();
+            (Arc::clone(&world.state), world.log.clone())
+        };
+        let valid_at = state.position;
+        *fake.world.lock().unwrap() = World { state, log, now: START, ..World::default() };
+        let (who, reason) = (caller.who.clone(), caller.reason.clone());
+        let told = fake.commit(caller, &command, None).map(|done| {
+            let step = |record: skein_events::state::Record<'_>| WhyStep {
+                position: record.position,
+                time: record.envelope.at,
+                text: record.event.kind().name.to_owned(),
+                who: who.clone(),
+                reason: reason.clone(),
+                details: Vec::new(),
+            };
+            let steps = done.batch.records(done.first).map(step).collect();
+            Rehearsal { valid_at, steps, differences: Vec::new(), refused: Vec::new(), cut: false }
+        });
+        futures::future::ready(told.map_err(Failure::from)).boxed()
+    }
+
     fn read(&self, from: Position, limit: usize) -> BoxFuture<'_, Result<Vec<Logged>, Failure>> {
         let world = self.world.lock().unwrap();
         let mut left = limit;
@@ -281,6 +314,12 @@ impl Backend for Fake {
     fn verify(&self) -> BoxFuture<'_, Result<Verification, Failure>> {
         let verification = Verification { records: 3, ok: true, ..Verification::default() };
         futures::future::ready(Ok(verification)).boxed()
+    }
+
+    fn export(&self, from: Position, to: Position) -> BoxFuture<'_, Result<Archive, Failure>> {
+        let text = format!("an archive from {from} to {to}");
+        let pieces = futures::stream::iter([Ok(text.into())]);
+        futures::future::ready(Ok(futures::StreamExt::boxed(pieces))).boxed()
     }
 
     fn redact(
@@ -344,6 +383,7 @@ impl Backend for Fake {
                 client: "skein".to_owned(),
                 reason: None,
                 request: None,
+                if_at: None,
             };
             self.commit(by, &ready, None)?;
             Ok(node)

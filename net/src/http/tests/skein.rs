@@ -345,3 +345,97 @@ async fn why_not_is_asked_of_a_node() {
     assert_eq!(steps["object"], "service/web, the last 5");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_happen_and_changes_nothing() {
+    let server = Server::with_story().await;
+    let before = server.get("/skein/v1/log").await.lines();
+    let headers = [("skein-dry-run", "1"), ("skein-reason", "what if")];
+    let ask =
+        |method, path, body: &'static str| server.ask(method, path, &headers, Body::from(body));
+    let answer = ask(Method::DELETE, "/v1.50/services/web", "").await.done(422);
+    assert_eq!(answer["code"], "dry_run");
+    assert_eq!(answer["rehearsal"]["valid_at"], before.len());
+    assert_eq!(answer["rehearsal"]["steps"][0]["text"], "service.removed");
+    let text = answer["message"].as_str().unwrap();
+    assert!(
+        text.starts_with("dry run at @") && text.contains("\n  +1    service.removed"),
+        "{text}"
+    );
+    // What would be refused is refused with its own status, and what only this machine does is not played through.
+    ask(Method::DELETE, "/services/nosuch", "").await.refused(404);
+    let text = ask(Method::POST, "/swarm/leave?force=1", "").await.refused(501);
+    assert!(text.contains("leave out --dry-run"), "{text}");
+    ask(Method::POST, "/images/load", "x").await.refused(501);
+    assert_eq!(server.get("/skein/v1/log").await.lines(), before);
+    // Reading is as ever, and a header that says no is none.
+    ask(Method::GET, "/services", "").await.done(200);
+    let off = [("skein-dry-run", "0")];
+    server.ask(Method::DELETE, "/services/web", &off, Body::empty()).await.done(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_may_ask_that_nothing_changed_before() {
+    let server = Server::with_story().await;
+    let created = server.get("/skein/v1/log?kind=service.created").await.lines();
+    let at = created[0]["position"].as_u64().unwrap();
+    let ask = |position: String| {
+        let headers: Vec<(&'static str, String)> = vec![("skein-if-at", position)];
+        let server = &server;
+        async move {
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            server.ask(Method::DELETE, "/services/web", &headers, Body::empty()).await
+        }
+    };
+    let text = ask(format!("@{}", at - 1)).await.refused(412);
+    assert_eq!(text, format!("service web changed at @{at}, after @{}", at - 1));
+    assert!(ask("@9999".to_owned()).await.refused(400).contains("no record @9999"));
+    assert!(ask("yesterday".to_owned()).await.refused(400).contains("Skein-If-At"));
+    ask(format!("@{at}")).await.done(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_consumer_goes_on_where_it_acknowledged() {
+    let server = Server::with_story().await;
+    let post = |path: &'static str, body: Value| {
+        let server = &server;
+        async move { server.post(path, &body.to_string()).await }
+    };
+    post("/skein/v1/consumers", json!({"name": "audit"})).await.done(201);
+    post("/skein/v1/consumers", json!({"name": "audit"})).await.refused(409);
+    post("/skein/v1/consumers", json!({"name": "a b"})).await.refused(400);
+    let listed = server.get("/skein/v1/consumers").await.done(200);
+    assert_eq!(listed[0]["position"], 0);
+    assert_eq!(listed[0]["acknowledged"], Value::Null);
+    let tail = "/skein/v1/tail?consumer=audit";
+    let all = server.get(tail).await.lines();
+    assert_eq!(listed[0]["lag"], all.len());
+    let third = all[2]["cursor"].clone();
+    let ack = "/skein/v1/consumers/audit/ack";
+    post(ack, json!({ "cursor": third })).await.done(204);
+    let rest = server.get(tail).await.lines();
+    // The record of the acknowledgement itself is not told: acknowledging it would never end.
+    assert_eq!(rest[..], all[3..]);
+    let last = all.last().unwrap()["cursor"].clone();
+    post(ack, json!({ "cursor": last })).await.done(204);
+    assert!(server.get(tail).await.lines().is_empty());
+    let listed = server.get("/skein/v1/consumers").await.done(200);
+    assert_eq!(listed[0]["lag"], 0, "{listed}");
+    assert!(listed[0]["acknowledged"].is_string());
+    // One that comes late changes nothing; one of another history is refused, and so is one of the future.
+    let before = server.get("/skein/v1/log").await.lines().len();
+    post(ack, json!({ "cursor": third })).await.done(204);
+    assert_eq!(server.get("/skein/v1/log").await.lines().len(), before);
+    post(ack, json!({ "cursor": "1.3.00000000" })).await.refused(410);
+    post(ack, json!({ "cursor": "@99999" })).await.refused(400);
+    post("/skein/v1/consumers/audit/seek", json!({ "to": "@2" })).await.done(204);
+    assert_eq!(server.get(tail).await.lines()[0]["position"], 2);
+    let both = server.get("/skein/v1/tail?consumer=audit&from=now").await.refused(400);
+    assert!(both.contains("leave out from"), "{both}");
+    server.delete("/skein/v1/consumers/audit").await.done(204);
+    server.get(tail).await.refused(404);
+    server.stop().await;
+}
