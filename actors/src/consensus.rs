@@ -355,6 +355,9 @@ async fn watch_leadership(
             Leadership { term: metrics.vote.leader_id.term, leads, leader: metrics.current_leader }
         };
         told.send_if_modified(|known| std::mem::replace(known, now) != now);
+        // Ticks are for elections and heartbeats. The only voter, once it leads, needs neither, and an idle machine its rest.
+        let alone = now.leads && raft.voter_ids().eq([node]);
+        raft.runtime_config().tick(!alone);
         if server.changed().await.is_err() {
             let state = metrics.borrow_watched().running_state.clone();
             if let Err(fault) = state

@@ -2,7 +2,7 @@
 //! Reads only; every byte comes from the store checked against the chain.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use skein_events::codec::Batch;
 use skein_events::record::{Malformed, Position};
@@ -11,6 +11,13 @@ use skein_events::state::touched::Touched;
 use skein_events::time::Time;
 use skein_net::backend::{Failure, Logged, Moment};
 use skein_store::{Limit, Log, StoredBatch};
+
+/// A replay of fewer records is over before a second thread has begun to help.
+const LONG_REPLAY: u64 = 10_000;
+/// Batches handed from the reading thread to the applying one at once …
+const CHUNK: usize = 256;
+/// … and how many such chunks may wait: enough to smooth both, a few MB.
+const CHUNKS_AHEAD: usize = 8;
 
 /// What a batch says; what is committed decodes, or a newer Skein wrote it.
 pub fn decode(stored: &StoredBatch) -> Result<Logged, Failure> {
@@ -48,25 +55,63 @@ pub fn state_at(log: &Log, position: Position) -> Result<State, Failure> {
         },
         None => State::default(),
     };
-    let mut ignored = Touched::Ignored;
     if state.position < position {
-        for stored in log.batches(state.position.next()) {
-            let Logged { first, batch, .. } = decode(&stored.map_err(broken)?)?;
-            let last = Position(first.0 + batch.entries.len() as u64 - 1);
-            if last <= position {
-                state.apply_batch(first, &batch, &mut ignored);
-            } else {
-                // A moment in the middle of a batch: its first records only.
-                for record in batch.records(first).take_while(|r| r.position <= position) {
-                    state.apply(record, &mut ignored);
+        replay(log, &mut state, position)?;
+    }
+    Ok(state)
+}
+
+/// Carries a state on to a later record. What is long is read, checked and decoded on a thread beside this one, which applies.
+fn replay(log: &Log, state: &mut State, upto: Position) -> Result<(), Failure> {
+    let mut batches = log.batches(state.position.next());
+    if upto.0 - state.position.0 < LONG_REPLAY {
+        while state.position < upto
+            && let Some(stored) = batches.next()
+        {
+            apply(state, upto, &decode(&stored.map_err(broken)?)?);
+        }
+        return Ok(());
+    }
+    std::thread::scope(|scope| {
+        let (ahead, decoded) = mpsc::sync_channel(CHUNKS_AHEAD);
+        // What was applied goes back to be dropped: memory is given back soonest by the thread that took it.
+        let (applied, used) = mpsc::channel::<Vec<Logged>>();
+        scope.spawn(move || {
+            loop {
+                used.try_iter().for_each(drop);
+                let chunk = batches.by_ref().take(CHUNK);
+                let chunk: Result<Vec<Logged>, Failure> =
+                    chunk.map(|stored| decode(&stored.map_err(broken)?)).collect();
+                let ends = chunk.as_ref().map_or(true, Vec::is_empty);
+                // Nobody takes it any more when the state has come far enough.
+                if ahead.send(chunk).is_err() || ends {
+                    return;
                 }
             }
-            if last >= position {
+        });
+        for chunk in decoded {
+            let chunk = chunk?;
+            for logged in &chunk {
+                apply(state, upto, logged);
+            }
+            drop(applied.send(chunk));
+            if state.position >= upto {
                 break;
             }
         }
+        Ok(())
+    })
+}
+
+/// Applies a batch, or its first records when the moment lies in the middle of it.
+fn apply(state: &mut State, upto: Position, logged: &Logged) {
+    let Logged { first, batch, h: _ } = logged;
+    if first.0 + batch.entries.len() as u64 - 1 <= upto.0 {
+        return state.apply_batch(*first, batch, &mut Touched::Ignored);
     }
-    Ok(state)
+    for record in batch.records(*first).take_while(|r| r.position <= upto) {
+        state.apply(record, &mut Touched::Ignored);
+    }
 }
 
 /// The newest state on disk: what a daemon starts from.

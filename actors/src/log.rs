@@ -433,6 +433,10 @@ pub(crate) fn write(
     if_at: Option<Position>,
     touched: &mut Touched,
 ) -> Result<(Bytes, Arc<Batch>), Refusal> {
+    if matches!(command, Command::Checkpoint) {
+        // The leaves made here stay in the tip: `decide` works on a clone, `apply` compares, and neither makes them again.
+        tip.digest();
+    }
     let events = decide(tip, command, &mut context)?;
     if let Some(since) = if_at {
         decide::unchanged_since(tip, &events, since)?;

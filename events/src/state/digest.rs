@@ -1,7 +1,7 @@
 //! A fingerprint of State that costs what changed: a sum over one hash per object.
 //! Managers compare it at checkpoints; detached values and look-ups are not covered, commitments are.
 
-use imbl::{OrdMap, OrdSet};
+use imbl::OrdMap;
 
 use crate::id::ObjectId;
 use crate::record::{Hash, Position};
@@ -19,13 +19,16 @@ type Lanes = [u64; 4];
 pub(crate) struct Digest {
     leaves: OrdMap<ObjectId, Lanes>,
     sum: Lanes,
-    dirty: OrdSet<ObjectId>,
+    /// In the order of the records, an object as often as it changed: made a set when it is looked at, once in many records.
+    dirty: Vec<ObjectId>,
     dirty_cluster: bool,
 }
 
 impl Digest {
     pub(crate) fn dirty(&mut self, object: ObjectId) {
-        self.dirty.insert(object);
+        if self.dirty.last() != Some(&object) {
+            self.dirty.push(object);
+        }
     }
     pub(crate) fn dirty_cluster(&mut self) {
         self.dirty_cluster = true;
@@ -40,25 +43,28 @@ fn lanes(hash: blake3::Hash) -> Lanes {
     out
 }
 
-fn leaf(object: ObjectId, value: &impl serde::Serialize) -> Lanes {
-    let bytes = postcard::to_stdvec(&(object, value)).expect("writing to memory does not fail");
-    lanes(blake3::hash(&bytes))
+/// Writes a leaf into memory that all leaves share: they are many and small.
+fn leaf(object: ObjectId, value: &impl serde::Serialize, memory: &mut Vec<u8>) -> Lanes {
+    memory.clear();
+    let written = postcard::to_extend(&(object, value), std::mem::take(memory));
+    *memory = written.expect("writing to memory does not fail");
+    lanes(blake3::hash(memory))
 }
 
 impl State {
-    fn leaf_of(&self, object: ObjectId) -> Option<Lanes> {
+    fn leaf_of(&self, object: ObjectId, memory: &mut Vec<u8>) -> Option<Lanes> {
         match object {
             ObjectId::Cluster(_) => {
                 let consumers: Vec<_> = self.consumers.values().map(|c| &**c).collect();
                 let cluster = self.cluster.as_ref();
                 cluster.map(|c| match consumers.is_empty() {
                     // As before there were consumers, so that older checkpoints hold.
-                    true => leaf(object, &**c),
-                    false => leaf(object, &(&**c, consumers)),
+                    true => leaf(object, &**c, memory),
+                    false => leaf(object, &(&**c, consumers), memory),
                 })
             }
-            ObjectId::Node(id) => self.nodes.get(&id).map(|n| leaf(object, &**n)),
-            ObjectId::Network(id) => self.networks.get(&id).map(|n| leaf(object, &**n)),
+            ObjectId::Node(id) => self.nodes.get(&id).map(|n| leaf(object, &**n, memory)),
+            ObjectId::Network(id) => self.networks.get(&id).map(|n| leaf(object, &**n, memory)),
             ObjectId::Service(id) => {
                 let all = (id, 0)..=(id, u64::MAX);
                 let service = self.services.get(&id).map(|s| &**s);
@@ -71,9 +77,9 @@ impl State {
                 let restarts: Vec<_> =
                     self.restarts.range(all).map(|((_, slot), times)| (slot, &**times)).collect();
                 let any = service.is_some() || !versions.is_empty();
-                any.then(|| leaf(object, &(service, versions, restarts)))
+                any.then(|| leaf(object, &(service, versions, restarts), memory))
             }
-            ObjectId::Task(id) => self.tasks.get(&id).map(|t| leaf(object, &**t)),
+            ObjectId::Task(id) => self.tasks.get(&id).map(|t| leaf(object, &**t, memory)),
         }
     }
 
@@ -83,10 +89,13 @@ impl State {
         if std::mem::take(&mut self.digest.dirty_cluster)
             && let Some(cluster) = &self.cluster
         {
-            dirty.insert(ObjectId::Cluster(cluster.id));
+            dirty.push(ObjectId::Cluster(cluster.id));
         }
+        dirty.sort_unstable();
+        dirty.dedup();
+        let mut memory = Vec::new();
         for object in dirty {
-            let new = self.leaf_of(object);
+            let new = self.leaf_of(object, &mut memory);
             let old = match new {
                 Some(lanes) => self.digest.leaves.insert(object, lanes),
                 None => self.digest.leaves.remove(&object),
