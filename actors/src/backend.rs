@@ -414,10 +414,6 @@ impl Backend for Service {
         Box::pin(async move {
             let running = self.running()?;
             let ExecRequest { task, args, env, user, dir, stdin, terminal } = request;
-            if terminal.is_some() {
-                let text = "terminals are not there yet: use exec without -t".to_owned();
-                return Err(Refusal::Unsupported(text).into());
-            }
             let state = running.face.state();
             let node = state.tasks.get(&task).and_then(|t| t.node);
             if node.is_some_and(|id| id != running.face.node) {
@@ -426,9 +422,11 @@ impl Backend for Service {
             }
             let program = args.first().cloned().unwrap_or_default();
             running.face.submit(caller, None, Command::StartExec { task, program }).await?;
-            let spec = ExecSpec { args, env, user, dir, stdin };
+            let terminal = terminal.map(window);
+            let spec = ExecSpec { args, env, user, dir, stdin, terminal };
             let session = self.runtime.exec(task, spec).await.map_err(machine)?;
-            let skein_runtime::api::ExecSession { pid, stdin, stdout, stderr, exit } = session;
+            let skein_runtime::api::ExecSession { pid, stdin, stdout, stderr, resize, exit } =
+                session;
             Ok(ExecSession {
                 stdin: stdin
                     .map(|s| -> Box<dyn tokio::io::AsyncWrite + Send + Unpin> { Box::new(s) }),
@@ -436,7 +434,12 @@ impl Backend for Service {
                 stderr: Box::new(stderr),
                 pid,
                 exit: Box::pin(async move { exit.await.unwrap_or(255) }),
-                resize: None,
+                resize: resize.map(|resize| -> skein_net::backend::Resize {
+                    Arc::new(move |size| {
+                        let resized = resize(window(size)).map_err(machine);
+                        Box::pin(async move { resized })
+                    })
+                }),
             })
         })
     }
@@ -454,6 +457,11 @@ impl Backend for Service {
             Ok(lines.map(|line| line.map(said).map_err(machine)).boxed())
         })
     }
+}
+
+fn window(size: skein_net::backend::WindowSize) -> skein_runtime::api::WindowSize {
+    let skein_net::backend::WindowSize { rows, columns } = size;
+    skein_runtime::api::WindowSize { rows, columns }
 }
 
 fn said(line: skein_runtime::log::Line) -> LogLine {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -234,18 +235,35 @@ pub struct ExecSpec {
     pub dir: Option<String>,
     /// Whether standard input is wanted; else it is empty.
     pub stdin: bool,
+    /// The terminal it gets, if it gets one; standard output and error are one then.
+    #[serde(default)]
+    pub terminal: Option<WindowSize>,
 }
+
+/// How big a terminal is; zero is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WindowSize {
+    /// Lines.
+    pub rows: u16,
+    /// Letters in a line.
+    pub columns: u16,
+}
+
+/// Gives a terminal another size, and tells its processes.
+pub type Resize = Arc<dyn Fn(WindowSize) -> Result<(), Error> + Send + Sync>;
 
 /// A running further process.
 pub struct ExecSession {
     /// Its process, as the host numbers it.
     pub pid: u32,
-    /// Standard input if asked for; dropping it is end of file.
+    /// Standard input if asked for; dropping it is end of file, except for a terminal, which has none.
     pub stdin: Option<Output>,
-    /// Standard output.
+    /// Standard output. A terminal hangs up when both this and `stdin` are dropped.
     pub stdout: Input,
-    /// Standard error.
+    /// Standard error; empty for a terminal.
     pub stderr: Input,
+    /// For its terminal, if it has one.
+    pub resize: Option<Resize>,
     /// Its exit status, 128 + n when signal n killed it.
     pub exit: Answer<i32>,
 }

@@ -408,6 +408,7 @@ impl Runtime for FakeRuntime {
                 stdin: exec.stdin.then(|| Box::pin(tokio::io::sink()) as _),
                 stdout: Box::pin(std::io::Cursor::new(exec.args.join(" ").into_bytes())),
                 stderr: Box::pin(tokio::io::empty()),
+                resize: exec.terminal.map(|_| Arc::new(|_| Ok(())) as _),
                 exit: async { Ok(0) }.boxed(),
             })
         }

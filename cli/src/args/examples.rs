@@ -61,6 +61,7 @@ pub(crate) const EXAMPLES: &[Examples] = &[
         &[
             ("skein exec web.1 wget -q -O - http://web/", "a command in the first task of web"),
             ("skein exec -e LEVEL=2 web.1 sh -c 'echo $LEVEL'", "with a variable"),
+            ("skein exec -it web.1 sh", "a shell in a terminal; ctrl-p ctrl-q leaves it running"),
         ],
     ),
     (

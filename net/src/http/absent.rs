@@ -69,7 +69,6 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ] if post => CONTAINERS,
         ["containers", _, "top" | "stats" | "changes" | "export" | "archive"] => CONTAINERS,
         ["containers", _] if delete => CONTAINERS,
-        ["exec", _, "resize"] if post => "terminals are not there yet: use exec without -t",
         ["images", "create" | "search"] => REGISTRY,
         ["images", "get"] if get => SAVE,
         ["images", .., "push"] if post => REGISTRY,

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -14,10 +15,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
+use super::terminal::Terminal;
 use crate::api::{ExecSession, ExecSpec, Output};
 use crate::error::{Context as _, Error};
-use crate::shim::in_dir;
 use crate::shim::protocol::{LINE_MAX, NOT_RUNNING, Reply, Request, send_line};
+use crate::shim::{console, in_dir};
 
 /// An open connection to one shim.
 pub(super) struct Link {
@@ -107,6 +109,9 @@ impl Link {
 
     /// Runs a further process with pipes of our making; its output never passes through the shim.
     pub(super) async fn exec(mut self, exec: ExecSpec) -> Result<ExecSession, Error> {
+        if exec.terminal.is_some() {
+            return self.exec_in_terminal(exec).await;
+        }
         let id = self.id;
         let what = || format!("run a process for task {id}");
         let make = || pipe_with(PipeFlags::CLOEXEC).context(what());
@@ -119,20 +124,7 @@ impl Link {
             inside.push(stdin_inside);
             stdin = Some(ours);
         }
-        let files: Vec<RawFd> = inside.iter().map(|file| file.as_raw_fd()).collect();
-        let sent = self.send(&Request::Exec(exec), &files).await;
-        // Only the process holds these now, so its end is the end of its output.
-        drop(inside);
-        let reply = match sent {
-            Err(Error::Io { source, .. }) if gone(&source) => None,
-            Err(error) => return Err(error),
-            Ok(()) => self.receive().await?,
-        };
-        let pid = match reply {
-            Some(Reply::ExecStarted { pid }) => pid,
-            Some(Reply::Failed(failure)) => return Err(failure.into_error(id)),
-            Some(_) | None => return Err(Error::Busy { id, state: NOT_RUNNING }),
-        };
+        let pid = self.begin(&Request::Exec(exec), inside).await?;
         let input = |pipe: OwnedFd| nonblocking(pipe).and_then(pipe::Receiver::from_owned_fd);
         let output = |pipe: OwnedFd| nonblocking(pipe).and_then(pipe::Sender::from_owned_fd);
         Ok(ExecSession {
@@ -143,15 +135,59 @@ impl Link {
             },
             stdout: Box::pin(input(stdout).context(what())?),
             stderr: Box::pin(input(stderr).context(what())?),
-            exit: async move {
-                match self.receive().await? {
-                    Some(Reply::ExecEnded { code }) => Ok(code),
-                    // The container ended, and took the process with it.
-                    Some(_) | None => Ok(137),
-                }
-            }
-            .boxed(),
+            resize: None,
+            exit: self.ended().boxed(),
         })
+    }
+
+    /// The same with a terminal of the container's, whose outer end only we hold.
+    async fn exec_in_terminal(mut self, exec: ExecSpec) -> Result<ExecSession, Error> {
+        let id = self.id;
+        let what = || format!("make a terminal for task {id}");
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().context(what())?;
+        let stdin = exec.stdin;
+        let pid = self.begin(&Request::ExecInTerminal(exec), vec![theirs.into()]).await?;
+        let outer = console::receive(&ours.into())?;
+        let terminal = Terminal::new(outer).context(what())?;
+        let resizer = terminal.resizer();
+        Ok(ExecSession {
+            pid,
+            stdin: stdin.then(|| Box::pin(terminal.clone()) as Output),
+            stdout: Box::pin(terminal),
+            stderr: Box::pin(tokio::io::empty()),
+            resize: Some(Arc::new(move |size| {
+                resizer(size).context(format!("change the terminal of task {id}"))
+            })),
+            exit: self.ended().boxed(),
+        })
+    }
+
+    /// Asks for a further process with files of its own; its process id.
+    async fn begin(&mut self, request: &Request, inside: Vec<OwnedFd>) -> Result<u32, Error> {
+        let id = self.id;
+        let files: Vec<RawFd> = inside.iter().map(|file| file.as_raw_fd()).collect();
+        let sent = self.send(request, &files).await;
+        // Only the process holds these now, so its end is the end of its output.
+        drop(inside);
+        let reply = match sent {
+            Err(Error::Io { source, .. }) if gone(&source) => None,
+            Err(error) => return Err(error),
+            Ok(()) => self.receive().await?,
+        };
+        match reply {
+            Some(Reply::ExecStarted { pid }) => Ok(pid),
+            Some(Reply::Failed(failure)) => Err(failure.into_error(id)),
+            Some(_) | None => Err(Error::Busy { id, state: NOT_RUNNING }),
+        }
+    }
+
+    /// How the further process ended.
+    async fn ended(mut self) -> Result<i32, Error> {
+        match self.receive().await? {
+            Some(Reply::ExecEnded { code }) => Ok(code),
+            // The container ended, and took the process with it.
+            Some(_) | None => Ok(137),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod cleanup;
 mod client;
 mod images;
 mod logs;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -13,10 +13,10 @@ use rustix::fs::{Gid, Uid, fchown};
 use rustix::pipe::{PipeFlags, pipe_with};
 use skein_events::id::TaskId;
 
-use super::console::Console;
+use super::console::{self, Console, Pair, Terminals};
 use super::launch::{Filter, Launch};
 use super::protocol::{NOT_RUNNING, Order, STARTED};
-use crate::api::ExecSpec;
+use crate::api::{ExecSpec, WindowSize};
 use crate::error::{Context as _, Error};
 use crate::rootfs::mount::{self, Placed, is_within};
 use crate::rootfs::overlay::{self, Overlay};
@@ -46,6 +46,8 @@ pub(super) struct Made {
     pub(super) pid: u32,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
+    /// For further processes; none if the user mounted something else there.
+    terminals: Option<Terminals>,
     further: u64,
 }
 
@@ -116,6 +118,7 @@ impl Made {
             report: report_inside.as_raw_fd(),
             filter: filter.clone(),
             init: spec.init == Some(true),
+            terminal: false,
         };
         let console = if spec.tty { Some(Console::listen(dir)?) } else { None };
         // Open and silent, as long as its other end is.
@@ -151,9 +154,15 @@ impl Made {
         })?;
         // A terminal is standard output and error in one.
         let stdout = match console {
-            Some(console) => console.receive()?,
+            Some(console) => {
+                let outer = console.receive()?;
+                console::own(&outer, who.uid)?;
+                outer
+            }
             None => stdout,
         };
+        // The user's program does not run yet, so nothing in there is its work.
+        let terminals = Terminals::of(pid)?;
         Ok(Self {
             id: container.id,
             library: made,
@@ -167,6 +176,7 @@ impl Made {
             pid,
             stdout,
             stderr,
+            terminals,
             further: 0,
         })
     }
@@ -195,21 +205,15 @@ impl Made {
         if !self.started() {
             return Err(Error::Busy { id: self.id, state: NOT_RUNNING });
         }
-        let mut files = files.into_iter();
-        let (Some(stdout), Some(stderr)) = (files.next(), files.next()) else {
-            return Err(Error::Container { id: self.id, message: "exec without files".to_owned() });
-        };
-        let stdin = match files.next() {
-            Some(stdin) => stdin,
-            None => File::open("/dev/null").context("open /dev/null")?.into(),
-        };
         let process = spec::exec(&self.process, exec)?;
         let root = path::open_root(&self.rootfs).context("open the root file system")?;
         let mut who = user::resolve(root.as_fd(), &process.user)?;
         user::add_groups(&mut who, root.as_fd(), &self.groups)?;
         drop(root);
-        own(&stdout, &who)?;
-        own(&stderr, &who)?;
+        let Streams { stdin, stdout, stderr } = match exec.terminal {
+            Some(size) => self.terminal(size, &who, files)?,
+            None => self.pipes(&who, files)?,
+        };
         let directory = self.library_root.join(self.id.to_string());
         self.further += 1;
         let description = directory.join(format!("exec-{}.json", self.further));
@@ -218,7 +222,12 @@ impl Made {
 
         let (report, report_inside) = pipe()?;
         let report_fd = report_inside.as_raw_fd();
-        let launch = Launch { report: report_fd, filter: self.filter.clone(), init: false };
+        let launch = Launch {
+            report: report_fd,
+            filter: self.filter.clone(),
+            init: false,
+            terminal: exec.terminal.is_some(),
+        };
         oom_score(CONTAINER_OOM_SCORE);
         let built = ContainerBuilder::new(self.id.to_string(), SyscallType::default())
             .with_root_path(self.library_root.clone())
@@ -244,6 +253,46 @@ impl Made {
         }
         Ok(u32::try_from(pid.as_raw()).expect("the library answers the process it made"))
     }
+
+    /// The daemon's pipes: standard output, error and perhaps input.
+    fn pipes(&self, who: &Who, files: Vec<OwnedFd>) -> Result<Streams, Error> {
+        let mut files = files.into_iter();
+        let (Some(stdout), Some(stderr)) = (files.next(), files.next()) else {
+            return Err(Error::Container { id: self.id, message: "exec without files".to_owned() });
+        };
+        let stdin = match files.next() {
+            Some(stdin) => stdin,
+            None => File::open("/dev/null").context("open /dev/null")?.into(),
+        };
+        own(&stdout, who)?;
+        own(&stderr, who)?;
+        Ok(Streams { stdin, stdout, stderr })
+    }
+
+    /// A new terminal of the container, whose outer end goes to the daemon and stays with nobody here: when the daemon
+    /// closes it, or ends, the terminal hangs up.
+    fn terminal(&self, size: WindowSize, who: &Who, files: Vec<OwnedFd>) -> Result<Streams, Error> {
+        let Some(socket) = files.into_iter().next() else {
+            return Err(Error::Container { id: self.id, message: "exec without files".to_owned() });
+        };
+        let Some(terminals) = &self.terminals else {
+            return Err(Error::BadSetting {
+                message: "the container has no terminals: something else is mounted on /dev/pts"
+                    .to_owned(),
+            });
+        };
+        let Pair { outer, inner } = terminals.make(size, who.uid)?;
+        console::send(&socket, &outer)?;
+        let again = || inner.try_clone().context("make a terminal");
+        Ok(Streams { stdin: again()?, stdout: again()?, stderr: inner })
+    }
+}
+
+/// What a further process is given.
+struct Streams {
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
 }
 
 /// The library leaves a socket for each further process.

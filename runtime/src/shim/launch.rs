@@ -60,6 +60,8 @@ pub(super) struct Launch {
     pub(super) filter: Filter,
     /// Whether this process stays, as the container's first, and the program is another.
     pub(super) init: bool,
+    /// Whether standard input is a terminal that is to be the program's own; the library sees to the first process's.
+    pub(super) terminal: bool,
 }
 
 impl Launch {
@@ -113,6 +115,11 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     };
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(DeathSignal::KILL)) {
         return failed(error.into());
+    }
+    if launch.terminal
+        && let Err(errno) = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+    {
+        return failed(errno.into());
     }
     if let Err(error) = launch.filter.apply() {
         return format!("filter system calls: {error}");

@@ -1,7 +1,7 @@
 //! The shim: one small process a container, the same binary run again, which outlives the daemon.
 //! It is the container's parent, so it alone can know how it ended; everything about why is in docs/adr/0003-shim.md.
 
-mod console;
+pub(crate) mod console;
 mod container;
 mod init;
 mod launch;

@@ -51,6 +51,9 @@ pub(crate) enum Request {
     Follow,
     /// Comes with its standard output, error and perhaps input; answered `ExecStarted`, later `ExecEnded`.
     Exec(ExecSpec),
+    /// The same with a terminal: comes with a socket, over which the terminal's outer end is sent before the answer.
+    /// Not an `Exec`, which an older shim would run without one.
+    ExecInTerminal(ExecSpec),
 }
 
 #[derive(Debug, serde::Serialize, serde::Deserialize)]

@@ -288,10 +288,12 @@ impl Server {
                 // What was written before we heard of it woke nobody: the follower looks once more.
                 Ok(Some(Reply::Wrote))
             }
-            Request::Exec(exec) => self.made.exec(&exec, files).map(|pid| {
-                self.further.insert(pid, id);
-                Some(Reply::ExecStarted { pid })
-            }),
+            Request::Exec(exec) | Request::ExecInTerminal(exec) => {
+                self.made.exec(&exec, files).map(|pid| {
+                    self.further.insert(pid, id);
+                    Some(Reply::ExecStarted { pid })
+                })
+            }
         };
         match result {
             Ok(Some(reply)) => self.tell(id, &reply),

@@ -121,10 +121,9 @@ pub(crate) fn process(
                 .to_owned(),
         });
     }
-    let terminal: &[String] = if *tty { &[TERM.to_owned()] } else { &[] };
     Ok(Process {
         args: argv,
-        env: environment(&[terminal, &image.env, &container.env], &container.hostname),
+        env: environment(&[&terminal(*tty), &image.env, &container.env], &container.hostname),
         user: user.clone().filter(|user| !user.is_empty()).unwrap_or_else(|| image.user.clone()),
         dir: directory(dir.as_deref().filter(|dir| !dir.is_empty()).unwrap_or(&image.working_dir)),
         stop_signal,
@@ -143,7 +142,7 @@ pub(crate) fn exec(base: &Process, exec: &ExecSpec) -> Result<Process, Error> {
     }
     Ok(Process {
         args: exec.args.clone(),
-        env: environment(&[&base.env, &exec.env], ""),
+        env: environment(&[&terminal(exec.terminal.is_some()), &base.env, &exec.env], ""),
         user: exec
             .user
             .clone()
@@ -157,6 +156,11 @@ pub(crate) fn exec(base: &Process, exec: &ExecSpec) -> Result<Process, Error> {
         stop_signal: base.stop_signal,
         options: base.options.clone(),
     })
+}
+
+/// The variable that says what a terminal is.
+fn terminal(there: bool) -> Vec<String> {
+    if there { vec![TERM.to_owned()] } else { Vec::new() }
 }
 
 fn directory(text: &str) -> String {

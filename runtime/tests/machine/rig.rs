@@ -236,7 +236,8 @@ pub(crate) fn busybox_layer() -> Vec<u8> {
     );
     for applet in [
         "sh", "sleep", "cat", "dd", "id", "mount", "unshare", "wc", "true", "ls", "touch", "grep",
-        "tail", "ps", "env", "chroot", "mknod", "head", "stat", "seq",
+        "tail", "ps", "env", "chroot", "mknod", "head", "stat", "seq", "stty", "readlink", "rm",
+        "ln", "chmod", "mv",
     ] {
         link(&mut tar, &format!("bin/{applet}"), "busybox");
     }

@@ -14,4 +14,5 @@ mod lasting;
 mod network;
 mod scenario;
 mod supervised;
+mod terminal;
 mod thread;

@@ -134,6 +134,10 @@ impl Sessions {
     fn set(&self, id: &str, progress: Progress) {
         if let Some(session) = self.table().by_id.get_mut(id) {
             session.progress = progress;
+            if let Progress::Ended { .. } = progress {
+                // Nothing of a command is held that has ended.
+                session.resize = None;
+            }
         }
     }
 

@@ -1,8 +1,10 @@
 //! Further processes in a running container.
 
-use skein_runtime::api::{ExecSpec, Runtime as _};
+use skein_runtime::api::{ExecSession, ExecSpec, Runtime as _, WindowSize};
 use skein_runtime::error::Error;
 use skein_runtime::signal::Signal;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::rig::{Rig, words};
 
@@ -70,10 +72,137 @@ pub(crate) fn settings() {
         env: words(&["GREETING=other"]),
         user: Some("0:4".to_owned()),
         dir: Some("/etc".to_owned()),
-        stdin: false,
+        ..ExecSpec::default()
     };
     let said = rig.exec(container.id, exec, None);
     assert_eq!(said.stdout, "0\n/etc\nother\nto-own-stdout\n");
     // A process that is not root may open its own output too.
     assert_eq!(rig.shell(container.id, "echo mine > /dev/stdout").stdout, "mine\n");
+}
+
+fn in_terminal(script: &str) -> ExecSpec {
+    ExecSpec {
+        args: words(&["sh", "-c", script]),
+        stdin: true,
+        terminal: Some(WindowSize { rows: 33, columns: 101 }),
+        ..ExecSpec::default()
+    }
+}
+
+/// Reads until the text has come; everything read.
+async fn hear(session: &mut ExecSession, text: &str) -> String {
+    let mut said = String::new();
+    while !said.contains(text) {
+        let byte = session.stdout.read_u8().await.unwrap_or_else(|e| panic!("{e} after {said}"));
+        said.push(char::from(byte));
+    }
+    said
+}
+
+async fn ends(session: ExecSession) -> (String, i32) {
+    let ExecSession { mut stdout, stdin, exit, .. } = session;
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).await.unwrap();
+    drop(stdin);
+    (said, exit.await.unwrap())
+}
+
+pub(crate) fn terminal() {
+    let rig = Rig::new();
+    let mut container = rig.container("while :; do sleep 0.05; done");
+    container.spec.user = Some("web".to_owned());
+    rig.start(&container);
+    let exec = |spec| rig.run(rig.machine.exec(container.id, spec)).unwrap();
+    // Its size is known before it runs, it belongs to its user, and is the process's own in all three places.
+    let session = exec(in_terminal(
+        "stty size; echo $TERM; [ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo all; echo mine >/dev/tty; \
+         echo mine >/dev/stdout; stat -c '%u %g %a' $(readlink /proc/self/fd/0); exit 3",
+    ));
+    let (said, code) = rig.run(ends(session));
+    assert_eq!(code, 3);
+    assert_eq!(said, "33 101\r\nxterm\r\nall\r\nmine\r\nmine\r\n1000 5 620\r\n");
+
+    // It is told of a new size, and what is typed comes back and becomes signals.
+    let mut session = exec(in_terminal(
+        "trap 'stty size' WINCH; echo ready; while :; do read line; echo got $line; done",
+    ));
+    rig.run(hear(&mut session, "ready\r\n"));
+    let mut keys = session.stdin.take().unwrap();
+    rig.run(keys.write_all(b"word\r")).unwrap();
+    assert_eq!(rig.run(hear(&mut session, "got word\r\n")), "word\r\ngot word\r\n");
+    let resize = session.resize.clone().unwrap();
+    resize(WindowSize { rows: 7, columns: 9 }).unwrap();
+    rig.run(hear(&mut session, "7 9\r\n"));
+    rig.run(keys.write_all(b"\x03")).unwrap();
+    let (said, code) = rig.run(ends(session));
+    assert!(said.ends_with("^C"), "{said:?}");
+    assert_eq!(code, 130);
+    drop(keys);
+    // Nobody has it any more, and it has no other size.
+    resize(WindowSize { rows: 1, columns: 1 }).unwrap();
+
+    // More than it holds, with an end that loses nothing.
+    let (said, code) = rig.run(ends(exec(in_terminal("seq 50000; exit 4"))));
+    assert_eq!((said.lines().count(), code), (50_000, 4));
+    assert!(said.ends_with("\r\n50000\r\n"));
+
+    // When nobody holds its outer end it hangs up.
+    let mut session = exec(in_terminal("echo ready; while :; do sleep 0.05; done"));
+    rig.run(hear(&mut session, "ready"));
+    let ExecSession { stdout, stdin, exit, .. } = session;
+    drop((stdout, stdin));
+    assert_eq!(rig.run(exit).unwrap(), 129);
+    // All terminals are gone with their processes.
+    assert_eq!(rig.shell(container.id, "ls /dev/pts").stdout, "ptmx\n");
+}
+
+pub(crate) fn hostile_terminal() {
+    let rig = Rig::new();
+    let container = rig.container("while :; do sleep 0.05; done");
+    let pid = rig.start(&container);
+    // The inside puts other things in the place of everything that a terminal could be looked up by.
+    let said = rig.shell(
+        container.id,
+        "cd /dev && rm ptmx tty && ln -s /etc/passwd ptmx && ln -s /etc/passwd tty && ln -s /etc/passwd console && \
+         ln -s /etc /etc/elsewhere; chmod 000 pts/ptmx; touch pts/0 2>/dev/null; mv pts was 2>/dev/null; ls -ld pts",
+    );
+    assert!(said.stdout.starts_with('d'), "{said:?}");
+    let session =
+        rig.run(rig.machine.exec(container.id, in_terminal("stty size; readlink /proc/self/fd/0")));
+    let (said, code) = rig.run(ends(session.unwrap()));
+    assert_eq!((said.as_str(), code), ("33 101\r\n/dev/pts/0\r\n", 0));
+    assert_eq!(rig.shell(container.id, "wc -c </etc/passwd").stdout, "61\n");
+
+    // What it feeds its terminal with comes to itself alone: neither daemon nor shim has that terminal as its own.
+    let mut session =
+        rig.run(rig.machine.exec(container.id, in_terminal("echo ready; read line"))).unwrap();
+    rig.run(hear(&mut session, "ready"));
+    let shim = parent_of(pid);
+    for process in [std::process::id(), shim] {
+        let foreign = terminal_of(session.pid);
+        assert!(foreign != 0 && terminal_of(process) != foreign, "{process} has {foreign}");
+        let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().flatten();
+        let inner = open.filter_map(|fd| std::fs::read_link(fd.path()).ok());
+        // The directory itself is only a place.
+        let inner: Vec<_> = inner
+            .filter(|to| to.parent() == Some("/dev/pts".as_ref()) && !to.ends_with("ptmx"))
+            .collect();
+        assert!(process != shim || inner.is_empty(), "{inner:?}");
+    }
+    drop(session);
+}
+
+/// A field of `/proc/PID/stat`, counted after the name.
+fn stat(pid: u32, field: usize) -> i64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest.split(' ').nth(field).unwrap().parse().unwrap()
+}
+
+fn parent_of(pid: u32) -> u32 {
+    u32::try_from(stat(pid, 1)).unwrap()
+}
+
+fn terminal_of(pid: u32) -> i64 {
+    stat(pid, 4)
 }

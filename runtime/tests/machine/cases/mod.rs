@@ -11,7 +11,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 24] = [
+pub(crate) const ALL: [Case; 26] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -20,6 +20,8 @@ pub(crate) const ALL: [Case; 24] = [
     ("an_image_is_found_by_name_and_id", run::images),
     ("exec_has_its_own_streams_and_status", exec::streams),
     ("exec_takes_user_directory_and_environment", exec::settings),
+    ("a_further_process_has_a_terminal_of_its_own", exec::terminal),
+    ("a_hostile_inside_gives_no_other_terminal", exec::hostile_terminal),
     ("a_follower_hears_everything_across_files_until_the_end", logs::follow),
     ("a_follower_stops_at_the_time_asked_for", logs::until),
     ("logs_outlive_their_container", logs::after_the_end),
