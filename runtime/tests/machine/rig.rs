@@ -126,6 +126,15 @@ impl Rig {
         lines.into_iter().filter(|line| line.stream == stream).map(|line| line.log).collect()
     }
 
+    /// What a container's control group says in a file, in whichever hierarchy has it.
+    pub(crate) fn control(&self, id: TaskId, file: &str) -> Option<String> {
+        let group = format!("skein/{}/{id}/{file}", root_id(self.dir.path()));
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+        let mut places = hierarchies.chain([root.to_owned()]);
+        places.find_map(|place| fs::read_to_string(place.join(&group)).ok())
+    }
+
     /// Everything in the kernel and on disk that still names this rig.
     pub(crate) fn remains(&self) -> Vec<String> {
         let mut found = Vec::new();

@@ -1,5 +1,6 @@
 //! What a container cannot do.
 
+use skein_events::unit::{Bytes, NanoCpus};
 use skein_runtime::api::Runtime as _;
 use skein_runtime::error::Error;
 
@@ -108,4 +109,60 @@ pub(crate) fn pids() {
     let exit = rig.run(rig.machine.wait(container.id)).unwrap();
     assert_ne!(exit.code, 0);
     assert_eq!(rig.log(container.id, skein_runtime::log::Stream::Stdout), "");
+}
+
+pub(crate) fn limits() {
+    let rig = Rig::new();
+    let mut container = rig.container("while :; do sleep 0.05; done");
+    container.limits.resources.cpus = NanoCpus(500_000_000);
+    container.limits.resources.memory = Bytes(64 << 20);
+    container.limits.pids = 77;
+    rig.start(&container);
+    let says = |file| rig.control(container.id, file).map(|text| text.trim().to_owned());
+    // The first form's names, else the second's.
+    let quota = says("cpu.cfs_quota_us").zip(says("cpu.cfs_period_us"));
+    let cpu = quota.map(|(quota, period)| format!("{quota} {period}")).or_else(|| says("cpu.max"));
+    assert_eq!(cpu.as_deref(), Some("50000 100000"));
+    let memory = says("memory.limit_in_bytes").or_else(|| says("memory.max"));
+    assert_eq!(memory.as_deref(), Some("67108864"));
+    assert_eq!(says("pids.max").as_deref(), Some("77"));
+    rig.run(rig.machine.remove(container.id)).unwrap();
+
+    // What nobody limited has no limit but the one against fork bombs.
+    let free = rig.container("while :; do sleep 0.05; done");
+    rig.start(&free);
+    let says = |file| rig.control(free.id, file).map(|text| text.trim().to_owned());
+    let cpu = says("cpu.cfs_quota_us").or_else(|| says("cpu.max"));
+    assert!(matches!(cpu.as_deref(), Some("-1" | "max 100000")), "{cpu:?}");
+    assert_eq!(says("pids.max").as_deref(), Some("4096"));
+}
+
+pub(crate) fn hidden() {
+    let rig = Rig::new();
+    let container = rig.container("while :; do sleep 0.05; done");
+    let pid = rig.start(&container);
+    let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
+    let mount = |at: &str| {
+        let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        fields.find(|fields| fields[4] == at).map(|fields| fields.join(" "))
+    };
+    // What a kernel does not have needs no cover.
+    let there = |path: &&str| std::path::Path::new(path).exists();
+    let covered =
+        ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts", "/proc/acpi"];
+    let covered: Vec<&str> = covered.into_iter().chain(["/sys/firmware"]).filter(there).collect();
+    assert!(covered.len() > 2, "{covered:?}");
+    for path in covered {
+        assert!(mount(path).is_some(), "{path} is open");
+        let said =
+            rig.shell(container.id, &format!("cat {path} 2>/dev/null; ls {path}/ 2>/dev/null"));
+        assert_eq!(said.stdout, "", "{path}");
+    }
+    let read_only = ["/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus", "/proc/fs"];
+    for path in read_only.into_iter().filter(there) {
+        let options = mount(path).unwrap_or_else(|| panic!("{path} may be written"));
+        assert!(options.split(' ').nth(5).unwrap().split(',').any(|o| o == "ro"), "{options}");
+    }
+    let said = rig.shell(container.id, "echo h >/proc/sysrq-trigger; echo $?");
+    assert_eq!(said.stdout, "1\n", "{said:?}");
 }

@@ -11,7 +11,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 26] = [
+pub(crate) const ALL: [Case; 28] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -37,5 +37,7 @@ pub(crate) const ALL: [Case; 26] = [
     ("the_inside_looks_as_docker_makes_it", isolate::inside),
     ("a_hostile_root_file_system_is_refused", isolate::hostile_root),
     ("a_fork_bomb_meets_its_limit", isolate::pids),
+    ("limits_stand_in_the_control_group", isolate::limits),
+    ("what_tells_of_the_machine_is_hidden_or_read_only", isolate::hidden),
     ("a_container_starts_soon_and_its_shim_is_small", cost::time_and_memory),
 ];
