@@ -18,8 +18,8 @@ use skein_events::time::Time;
 use skein_net::backend::{
     Archive, Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession,
     Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
-    JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, PruneImages,
-    Rehearsal, Standing, Upload, Verification, Why,
+    JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, NewVolume,
+    PruneImages, Rehearsal, Standing, Upload, Verification, Volume, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
@@ -30,6 +30,7 @@ use crate::history;
 use crate::images::Images;
 use crate::member::{Init, Leave, MemberActor, Membership, Running};
 use crate::rehearsal::rehearse;
+use crate::volumes::Volumes;
 
 /// A machine and its membership, as the API sees them.
 pub struct Service {
@@ -48,6 +49,10 @@ pub struct Service {
 impl Service {
     fn running(&self) -> Result<Arc<Running>, Failure> {
         self.membership.load_full().ok_or_else(|| Refusal::NotInSwarm.into())
+    }
+
+    fn local_volumes(&self) -> Volumes {
+        Volumes { runtime: Arc::clone(&self.runtime), membership: Arc::clone(&self.membership) }
     }
 
     fn local_images(&self) -> Images {
@@ -72,13 +77,13 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
     let text = with_sources(&error);
     match error {
         Error::Conflict(sentence) => Failure::Conflict(sentence),
+        Error::NoSuchVolume(_) => Failure::Missing(text),
+        Error::VolumeInUse { .. } => Failure::Conflict(text),
         Error::NoSuchImage(name) => Refusal::NotFound { noun: "image", name }.into(),
         Error::NoSuchContainer(_)
         | Error::BadSetting { .. }
         | Error::Busy { .. }
         | Error::NoLogs
-        | Error::NoSuchVolume(_)
-        | Error::VolumeInUse { .. }
         | Error::HostileImage { .. } => Refusal::Invalid(text).into(),
         Error::BadCommand { .. } => {
             // What a shell would say: 127 if it is not there, else 126.
@@ -400,6 +405,31 @@ impl Backend for Service {
         prune: PruneImages,
     ) -> BoxFuture<'_, Result<ImagesPruned, Failure>> {
         Box::pin(async move { self.local_images().prune(caller, prune).await })
+    }
+
+    fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
+        Box::pin(async move { self.local_volumes().list().await })
+    }
+
+    fn volume(&self, name: String) -> BoxFuture<'_, Result<Volume, Failure>> {
+        Box::pin(async move { self.local_volumes().look(name).await })
+    }
+
+    fn create_volume(
+        &self,
+        caller: Caller,
+        volume: NewVolume,
+    ) -> BoxFuture<'_, Result<Volume, Failure>> {
+        Box::pin(async move { self.local_volumes().create(caller, volume).await })
+    }
+
+    fn remove_volume(
+        &self,
+        caller: Caller,
+        name: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.local_volumes().remove(caller, name, force).await })
     }
 
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {

@@ -17,6 +17,7 @@ use skein_runtime::image::{Details, Image, Import, Prune, Pruned, Removed, Usage
 use crate::backend::machine;
 use crate::clock::Clock;
 use crate::member::Membership;
+use crate::volumes::Volumes;
 
 /// Notes of one command, as `decide` takes them.
 const NOTES_MAX: usize = 1_000;
@@ -159,8 +160,9 @@ impl Images {
 
     pub(crate) async fn usage(&self) -> Result<DiskUsage, Failure> {
         let images = self.list().await?;
-        let Usage { layers, partial: _, containers } =
+        let Usage { layers, partial: _, containers, volumes } =
             self.runtime.usage().await.map_err(machine)?;
+        let kept = Volumes { runtime: self.runtime.clone(), membership: self.membership.clone() };
         let used = |c: skein_runtime::image::ContainerUsage| ContainerUsage {
             task: c.task,
             container: container_id(c.task),
@@ -172,6 +174,7 @@ impl Images {
             images,
             layers: layers.into_iter().map(|(layer, n)| (layer.to_string(), n)).collect(),
             containers: containers.into_iter().map(used).collect(),
+            volumes: kept.usage(&volumes).await?,
         })
     }
 }

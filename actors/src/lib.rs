@@ -19,3 +19,4 @@ pub mod rehearsal;
 pub mod spawner;
 pub mod swarm;
 pub mod vault;
+mod volumes;

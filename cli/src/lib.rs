@@ -29,6 +29,7 @@ mod tail;
 mod terminal;
 mod timeline;
 mod verify;
+mod volume;
 mod why;
 mod why_not;
 

@@ -7,7 +7,7 @@ use crate::cluster::ClusterSpec;
 use crate::id::{ClusterId, NetworkId, NodeId, ServiceId, TaskId};
 use crate::name::Name;
 use crate::network::NetworkSpec;
-use crate::node::{Availability, Description, ImageChange, NodeState, Role};
+use crate::node::{Availability, Description, ImageChange, NodeState, Role, VolumeChange};
 use crate::record::{Hash, Position};
 use crate::service::ServiceSpec;
 use crate::service::update::UpdateState;
@@ -81,6 +81,15 @@ pub struct ImageNote {
     pub digest: String,
 }
 
+/// A change of a node's volumes, as it is to be written down.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct VolumeNote {
+    /// What happened.
+    pub change: VolumeChange,
+    /// The volume.
+    pub name: String,
+}
+
 /// What a node saw of a task.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Sighting {
@@ -150,6 +159,13 @@ pub enum Command {
         node: NodeId,
         /// What happened, in order.
         notes: Vec<ImageNote>,
+    },
+    /// The volumes of a node were changed.
+    NoteVolumes {
+        /// The node.
+        node: NodeId,
+        /// What happened, in order.
+        notes: Vec<VolumeNote>,
     },
     /// Make a network.
     CreateNetwork(NewNetwork),

@@ -10,6 +10,7 @@ use crate::kind::Kind;
 use crate::network::event::{NetworkCreated, NetworkRemoved};
 use crate::node::event::{
     NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
+    NodeVolumeChanged,
 };
 use crate::record::Malformed;
 use crate::service::event::{
@@ -121,6 +122,7 @@ events! {
         19 1 "node.fenced" NodeFenced,
         20 1 "node.updated" NodeUpdated,
         21 1 "node.image-changed" NodeImageChanged,
+        22 1 "node.volume-changed" NodeVolumeChanged,
     }
     Network NetworkEvent {
         32 2 "network.created" NetworkCreated,
@@ -165,6 +167,7 @@ impl Event {
             Self::NodeFenced(e) => ObjectId::Node(e.id),
             Self::NodeUpdated(e) => ObjectId::Node(e.id),
             Self::NodeImageChanged(e) => ObjectId::Node(e.node),
+            Self::NodeVolumeChanged(e) => ObjectId::Node(e.node),
             Self::NetworkCreated(e) => ObjectId::Network(e.id),
             Self::NetworkRemoved(e) => ObjectId::Network(e.id),
             Self::ServiceCreated(e) => ObjectId::Service(e.id),

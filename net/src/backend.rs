@@ -43,6 +43,9 @@ pub enum Failure {
     /// The request was refused; nothing changed.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// This machine has no such thing; the sentence names it.
+    #[error("{0}")]
+    Missing(String),
     /// Something else needs what was to go; the sentence says what.
     #[error("{0}")]
     Conflict(String),
@@ -366,7 +369,37 @@ pub struct ImagesPruned {
     pub reclaimed: u64,
 }
 
-/// What this machine's images and containers take on its disk.
+/// A volume to make on this machine, of Docker's driver `local`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewVolume {
+    /// Its name; made up when absent.
+    pub name: Option<String>,
+    /// What is mounted on it; none is a directory.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A volume on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// What is mounted on it.
+    pub options: BTreeMap<String, String>,
+    /// Labels, sorted.
+    pub labels: Vec<(String, String)>,
+    /// When it was made.
+    pub created: Time,
+    /// Where its content lies.
+    pub mountpoint: String,
+    /// Whether its name was made up.
+    pub anonymous: bool,
+    /// How many containers use it.
+    pub users: usize,
+}
+
+/// What this machine's images, containers and volumes take on its disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
     /// Images.
@@ -375,6 +408,8 @@ pub struct DiskUsage {
     pub layers: BTreeMap<String, u64>,
     /// Containers.
     pub containers: Vec<ContainerUsage>,
+    /// Volumes, with the bytes of each.
+    pub volumes: Vec<(Volume, u64)>,
 }
 
 /// What one container takes on the disk.
@@ -581,6 +616,23 @@ pub trait Backend: Send + Sync + 'static {
         caller: Caller,
         prune: PruneImages,
     ) -> BoxFuture<'_, Result<ImagesPruned, Failure>>;
+    /// Volumes on this machine, ordered by name.
+    fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>>;
+    /// The volume of this name.
+    fn volume(&self, name: String) -> BoxFuture<'_, Result<Volume, Failure>>;
+    /// Makes a volume; one that is there already is answered as it is.
+    fn create_volume(
+        &self,
+        caller: Caller,
+        volume: NewVolume,
+    ) -> BoxFuture<'_, Result<Volume, Failure>>;
+    /// Removes a volume that no container uses; with `force` it need not be there.
+    fn remove_volume(
+        &self,
+        caller: Caller,
+        name: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
     /// What is on this machine's disk.
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>>;
     /// Runs a command in a container on this machine.

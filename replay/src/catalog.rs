@@ -113,6 +113,7 @@ impl Catalog {
             | Event::NodeFenced(_)
             | Event::NodeUpdated(_)
             | Event::NodeImageChanged(_)
+            | Event::NodeVolumeChanged(_)
             | Event::NetworkRemoved(_)
             | Event::ServiceScaled(_)
             | Event::ServiceRemoved(_)

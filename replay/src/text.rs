@@ -2,7 +2,7 @@
 
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ObjectId, TaskId};
-use skein_events::node::{Availability, ImageChange, NodeState, Role};
+use skein_events::node::{Availability, ImageChange, NodeState, Role, VolumeChange};
 use skein_events::service::Mode;
 use skein_events::service::event::ServiceUpdateDelayed;
 use skein_events::service::update::{UpdateState, Way};
@@ -72,6 +72,13 @@ pub(crate) fn sentence(names: &Catalog, event: &Event) -> String {
             };
             let image = if e.name.is_empty() { &e.digest } else { &e.name };
             format!("image {image} {what} on {}", node(e.node))
+        }
+        Event::NodeVolumeChanged(e) => {
+            let what = match e.change {
+                VolumeChange::Created => "was created",
+                VolumeChange::Removed => "was removed",
+            };
+            format!("volume {} {what} on {}", e.name, node(e.node))
         }
         Event::NodeFenced(e) => {
             format!("{} was fenced: nobody sends to its addresses any more", node(e.id))
@@ -259,6 +266,7 @@ pub(crate) fn details(names: &Catalog, event: &Event, at: Time) -> Vec<String> {
         | Event::ConsumerRemoved(_)
         | Event::NodeJoined(_)
         | Event::NodeStateChanged(_)
+        | Event::NodeVolumeChanged(_)
         | Event::NetworkRemoved(_)
         | Event::ServiceCreated(_)
         | Event::ServiceScaled(_)

@@ -8,6 +8,8 @@ use tokio::sync::watch;
 
 use skein_events::command::Sighting;
 use skein_events::id::TaskId;
+use skein_events::task::output::Output;
+use skein_events::task::spec::LogDriver;
 use skein_events::task::{TaskState, TaskStatus};
 use skein_events::time::Span;
 use skein_events::view::assignment::{self, AssignedTask, Phase};
@@ -298,7 +300,7 @@ impl Life {
             resolv_conf: self.tools.resolv_conf.clone(),
             hostname,
             labels,
-            keep: Keep::default(),
+            keep: keep(task.spec.log_driver.as_ref()),
         }
     }
 
@@ -319,6 +321,16 @@ impl Life {
 
     fn rejected(&self, error: &Error) -> TaskStatus {
         TaskStatus { container: None, ..rejected(chain(error)) }
+    }
+}
+
+/// What becomes of a task's output; what the log driver leaves open is the node's to say.
+fn keep(driver: Option<&LogDriver>) -> Keep {
+    // A driver that cannot be had was refused when the service was made.
+    match driver.and_then(|driver| driver.output().ok()) {
+        None => Keep::default(),
+        Some(Output::Nothing) => Keep::Nothing,
+        Some(Output::Files { max_size, max_files }) => Keep::files(max_size, max_files),
     }
 }
 

@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Manage this node's images
     #[command(subcommand)]
     Image(crate::image::Image),
+    /// Manage this node's volumes
+    #[command(subcommand)]
+    Volume(crate::volume::Volume),
     /// Look after this node's disk
     #[command(subcommand)]
     System(crate::system::System),
@@ -88,6 +91,7 @@ impl Command {
             Self::Node(node) => node.run(session).await,
             Self::Network(network) => network.run(session).await,
             Self::Image(image) => image.run(session).await,
+            Self::Volume(volume) => volume.run(session).await,
             Self::System(system) => system.run(session).await,
             Self::Service(service) => service.run(session).await,
             Self::Exec(exec) => exec.run(session).await,

@@ -27,6 +27,9 @@ pub(crate) struct Create {
     /// Address of the network's gateway
     #[arg(long, value_name = "ADDR", requires = "subnet")]
     gateway: Option<String>,
+    /// Part of the subnet that tasks get their addresses from
+    #[arg(long, value_name = "CIDR", requires = "subnet")]
+    ip_range: Option<String>,
     /// Label of the network
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = parse::label)]
     label: Vec<(String, String)>,
@@ -44,6 +47,7 @@ impl Create {
         let range = self.subnet.map(|subnet| IpamConfig {
             subnet: Some(subnet),
             gateway: self.gateway,
+            ip_range: self.ip_range,
             ..IpamConfig::default()
         });
         let request = NetworkCreateRequest {

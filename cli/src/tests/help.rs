@@ -40,6 +40,7 @@ fn the_first_help_names_every_command() {
           node        Look at the members of the swarm
           network     Manage networks
           image       Manage this node's images
+          volume      Manage this node's volumes
           system      Look after this node's disk
           service     Manage services
           exec        Run a command inside a running task

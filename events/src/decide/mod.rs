@@ -98,6 +98,7 @@ pub fn decide(
         }
         Command::FenceNode { id, at } => node::fence(state, *id, *at),
         Command::NoteImages { node, notes } => node::note_images(state, *node, notes),
+        Command::NoteVolumes { node, notes } => node::note_volumes(state, *node, notes),
         Command::CreateNetwork(new) => network::create(state, new, context),
         Command::RemoveNetwork(id) => network::remove(state, *id),
         Command::CreateService { spec, env } => service::create(state, spec, env, context),

@@ -1,10 +1,11 @@
 //! Decisions about nodes.
 
 use crate::codec::NewEvent;
-use crate::command::{ImageNote, NewNode};
+use crate::command::{ImageNote, NewNode, VolumeNote};
 use crate::id::NodeId;
 use crate::node::event::{
     NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
+    NodeVolumeChanged,
 };
 use crate::node::{Availability, Description, NodeState};
 use crate::record::Position;
@@ -14,10 +15,12 @@ use crate::time::Time;
 
 use super::check;
 
-/// Changes of images in one command; whoever has more sends several.
+/// Changes of images or volumes in one command; whoever has more sends several.
 const NOTES_MAX: usize = 1_000;
 /// Longest name of an image, and longest digest.
 const IMAGE_TEXT_MAX: usize = 512;
+/// Longest name of a volume: a file's.
+const VOLUME_NAME_MAX: usize = 255;
 
 pub(super) fn joined(new: &NewNode, number: u64) -> NodeJoined {
     NodeJoined {
@@ -120,6 +123,27 @@ pub(super) fn note_images(
     let event = |ImageNote { change, name, digest }: &ImageNote| {
         let (name, digest) = (name.clone(), digest.clone());
         NodeImageChanged { node, change: *change, name, digest }.into()
+    };
+    Ok(notes.iter().map(event).collect())
+}
+
+pub(super) fn note_volumes(
+    state: &State,
+    node: NodeId,
+    notes: &[VolumeNote],
+) -> Result<Vec<NewEvent>, Refusal> {
+    check::node(state, node)?;
+    if notes.is_empty() {
+        return Err(Refusal::Stale("no volume was changed".to_owned()));
+    }
+    if notes.len() > NOTES_MAX {
+        return Err(Refusal::TooLarge("changes of volumes", NOTES_MAX));
+    }
+    if notes.iter().any(|note| note.name.len() > VOLUME_NAME_MAX) {
+        return Err(Refusal::TooLarge("a volume's name", VOLUME_NAME_MAX));
+    }
+    let event = |VolumeNote { change, name }: &VolumeNote| {
+        NodeVolumeChanged { node, change: *change, name: name.clone() }.into()
     };
     Ok(notes.iter().map(event).collect())
 }

@@ -10,7 +10,7 @@ use crate::service::{EndpointMode, Mode, ServiceSpec};
 use crate::state::State;
 use crate::task::container::{ContainerSpec, Dns, HealthCheck, Ulimit};
 use crate::task::mount::{Mount, MountSource};
-use crate::task::spec::{Resources, TaskSpec};
+use crate::task::spec::{LogDriver, Resources, TaskSpec};
 
 use super::check;
 
@@ -80,10 +80,13 @@ fn task(state: &State, task: &TaskSpec) -> Result<(), Refusal> {
         restart,
         placement: _, // valid once parsed; a key that does not exist meets no node, as in Swarm
         networks,
-        log_driver: _, // the node knows its drivers
+        log_driver,
         force_update: _,
     } = task;
     container(asked)?;
+    if let Some(Err(sentence)) = log_driver.as_ref().map(LogDriver::output) {
+        return Err(Refusal::Unsupported(sentence));
+    }
     if restart.max_attempts > check::ATTEMPTS_MAX {
         return Err(invalid(format!(
             "invalid restart-max-attempts value {}: it must be at most {}",

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use crate::id::NodeId;
 use crate::record::Position;
 
-use super::{Availability, Description, ImageChange, NodeState, Role};
+use super::{Availability, Description, ImageChange, NodeState, Role, VolumeChange};
 
 crate::event::payloads! {
     /// A node became a member.
@@ -60,6 +60,15 @@ crate::event::payloads! {
         name: String,
         /// The image, by the digest of its configuration.
         digest: String,
+    }
+    /// Somebody changed the volumes of a node.
+    NodeVolumeChanged {
+        /// The node.
+        node: NodeId,
+        /// What happened.
+        change: VolumeChange,
+        /// The volume.
+        name: String,
     }
     /// A node that is down can do no harm: nobody sends to its addresses or takes packets from it.
     NodeFenced {

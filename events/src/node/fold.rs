@@ -96,6 +96,10 @@ pub(crate) fn apply(
             state.update_node(event.node, |node| node.last = position);
             touched.add(ObjectId::Node(event.node));
         }
+        NodeEvent::NodeVolumeChanged(event) => {
+            state.update_node(event.node, |node| node.last = position);
+            touched.add(ObjectId::Node(event.node));
+        }
         NodeEvent::NodeFenced(event) => {
             state.update_node(event.id, |node| {
                 node.fenced = true;

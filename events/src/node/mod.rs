@@ -81,6 +81,27 @@ pub enum ImageChange {
     Removed,
 }
 
+/// What happened to a volume on a node.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum VolumeChange {
+    /// A user made it; one that a container needs is the task's affair.
+    Created,
+    /// A user removed it, and its content.
+    Removed,
+}
+
 /// Whether a node is heard of.
 #[derive(
     Clone,

@@ -5,6 +5,7 @@ pub mod event;
 pub mod explain;
 pub(crate) mod fold;
 pub mod mount;
+pub mod output;
 pub mod placement;
 pub mod spec;
 pub(crate) mod v1;

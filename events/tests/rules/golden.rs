@@ -21,8 +21,9 @@ use skein_events::network::NetworkSpec;
 use skein_events::network::event::{NetworkCreated, NetworkRemoved};
 use skein_events::node::event::{
     NodeDescribed, NodeFenced, NodeImageChanged, NodeJoined, NodeStateChanged, NodeUpdated,
+    NodeVolumeChanged,
 };
-use skein_events::node::{Availability, ImageChange, NodeState, Role};
+use skein_events::node::{Availability, ImageChange, NodeState, Role, VolumeChange};
 use skein_events::record::{BatchBytes, Hash, Position};
 use skein_events::service::event::{
     ServiceCreated, ServiceRemoved, ServiceScaled, ServiceUpdateChanged, ServiceUpdateDelayed,
@@ -111,6 +112,7 @@ fn samples() -> Vec<Event> {
             digest: "sha256:a60017dbc85b".to_owned(),
         }
         .into(),
+        NodeVolumeChanged { node, change: VolumeChange::Removed, name: "data".to_owned() }.into(),
         NetworkCreated {
             id: network,
             spec: NetworkSpec {

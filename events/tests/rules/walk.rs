@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use skein_events::codec::Batch;
-use skein_events::command::{Command, ImageNote, NewTask, Sighting};
+use skein_events::command::{Command, ImageNote, NewTask, Sighting, VolumeNote};
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ServiceId, TaskId};
-use skein_events::node::{Availability, ImageChange, NodeState};
+use skein_events::node::{Availability, ImageChange, NodeState, VolumeChange};
 use skein_events::plan;
 use skein_events::plan::schedule::constraint;
 use skein_events::record::{BatchBytes, Detachable, Hash, Place, Position};
@@ -222,8 +222,11 @@ impl World {
                     name: "busybox:latest".to_owned(),
                     digest: "sha256:a6".to_owned(),
                 };
-                let command =
-                    Command::NoteImages { node: node_id(n % NODES + 1), notes: vec![note] };
+                let node = node_id(n % NODES + 1);
+                let command = Command::NoteImages { node, notes: vec![note] };
+                let _ = self.submit(who(), None, &command);
+                let note = VolumeNote { change: VolumeChange::Created, name: "data".to_owned() };
+                let command = Command::NoteVolumes { node, notes: vec![note] };
                 let _ = self.submit(who(), None, &command);
             }
             Act::Acknowledge(n) => {

@@ -9,7 +9,6 @@ use super::error::ApiError;
 
 const SECRETS: &str = "secrets are not there yet: give the service its values with --env";
 const CONFIGS: &str = "configs are not there yet: put the file into the image";
-const VOLUMES: &str = "volumes are not there yet: keep data in the image or outside the swarm";
 const CONTAINERS: &str = "containers outside a service are not there: use \"service create\"";
 const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
 const SAVE: &str = "images are not saved here: keep the archive they were loaded from";
@@ -48,12 +47,9 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         // `docker inspect X` walks over the nouns until one answers other than 404.
         ["secrets", name] if get => return nothing(format!("secret {name} not found")),
         ["configs", name] if get => return nothing(format!("config {name} not found")),
-        ["volumes", name] if get => return nothing(format!("get {name}: no such volume")),
         ["plugins", name, "json"] if get => return nothing(format!("plugin {name} not found")),
         ["secrets", ..] => SECRETS,
         ["configs", ..] => CONFIGS,
-        ["volumes", "prune"] if post => PRUNE,
-        ["volumes", ..] => VOLUMES,
         ["plugins", ..] => PLUGINS,
         ["swarm", "join" | "update" | "unlock"] if post => SWARM,
         ["swarm", "unlockkey"] if get => SWARM,

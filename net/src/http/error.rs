@@ -102,6 +102,7 @@ impl From<Failure> for ApiError {
         let message = failure.to_string();
         match failure {
             Failure::Refused(refusal) => refusal.into(),
+            Failure::Missing(_) => Self::not_found(message),
             Failure::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
             Failure::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)

@@ -20,8 +20,8 @@ use skein_events::time::Time;
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure, Head,
     ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm, JoinTokens,
-    Local, LogLines, Logged, LogsRequest, Moment, PruneImages, Rehearsal, Standing, Upload,
-    Verification, Why,
+    Local, LogLines, Logged, LogsRequest, Moment, NewVolume, PruneImages, Rehearsal, Standing,
+    Upload, Verification, Volume, Why,
 };
 
 use super::filters::truthy;
@@ -171,6 +171,18 @@ impl Backend for Rehearsing {
         _: PruneImages,
     ) -> BoxFuture<'_, Result<ImagesPruned, Failure>> {
         not_in_the_log("removing images")
+    }
+    fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
+        self.0.volumes()
+    }
+    fn volume(&self, name: String) -> BoxFuture<'_, Result<Volume, Failure>> {
+        self.0.volume(name)
+    }
+    fn create_volume(&self, _: Caller, _: NewVolume) -> BoxFuture<'_, Result<Volume, Failure>> {
+        not_in_the_log("making a volume")
+    }
+    fn remove_volume(&self, _: Caller, _: String, _: bool) -> BoxFuture<'_, Result<(), Failure>> {
+        not_in_the_log("removing a volume")
     }
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {
         self.0.disk_usage()

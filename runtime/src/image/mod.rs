@@ -106,7 +106,7 @@ pub struct Pruned {
     pub reclaimed: u64,
 }
 
-/// What images and containers take on the disk.
+/// What images, containers and volumes take on the disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Bytes of every layer, each counted once.
@@ -115,6 +115,8 @@ pub struct Usage {
     pub partial: u64,
     /// Containers, ordered by task.
     pub containers: Vec<ContainerUsage>,
+    /// Bytes of every volume that is a directory; what is mounted from elsewhere is not of this disk.
+    pub volumes: BTreeMap<String, u64>,
 }
 
 /// What one container takes on the disk.

@@ -54,9 +54,19 @@ pub enum Keep {
     Nothing,
 }
 
+impl Keep {
+    /// Files with these bounds, or where none is given with our own.
+    pub fn files(max_size: Option<u64>, max_files: Option<NonZeroU32>) -> Self {
+        Self::Files {
+            max_size: max_size.unwrap_or(FILE_MAX),
+            max_files: max_files.unwrap_or(FILES),
+        }
+    }
+}
+
 impl Default for Keep {
     fn default() -> Self {
-        Self::Files { max_size: FILE_MAX, max_files: FILES }
+        Self::files(None, None)
     }
 }
 

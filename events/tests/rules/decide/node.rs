@@ -1,9 +1,9 @@
 //! Decisions about nodes.
 
-use skein_events::command::{Command, ImageNote};
+use skein_events::command::{Command, ImageNote, VolumeNote};
 use skein_events::id::NodeId;
 use skein_events::node::event::NodeUpdated;
-use skein_events::node::{Availability, ImageChange, NodeState};
+use skein_events::node::{Availability, ImageChange, NodeState, VolumeChange};
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 use skein_events::time::Span;
@@ -152,4 +152,21 @@ fn changes_of_a_nodes_images_are_written_down() {
     given_nothing().when(notes(2, many)).refused_as("too_large", limit);
     let long = "an image's name is over the limit of 512";
     given_nothing().when(notes(2, vec![note(&"x".repeat(513))])).refused_as("too_large", long);
+}
+
+#[test]
+fn changes_of_a_nodes_volumes_are_written_down() {
+    let note = |name: &str| VolumeNote { change: VolumeChange::Created, name: name.to_owned() };
+    let notes = |n: u8, notes| Command::NoteVolumes { node: node_id(n), notes };
+    given_nothing().when(notes(2, vec![note("data")])).then(&["node.volume-changed"]);
+    given_nothing()
+        .when(notes(2, Vec::new()))
+        .refused_as("stale", "stale plan: no volume was changed");
+    given_nothing()
+        .when(notes(77, vec![note("data")]))
+        .refused_as("not_found", &format!("node {} not found", node_id(77)));
+    let limit = "changes of volumes is over the limit of 1000";
+    given_nothing().when(notes(2, vec![note("data"); 1_001])).refused_as("too_large", limit);
+    let long = "a volume's name is over the limit of 255";
+    given_nothing().when(notes(2, vec![note(&"x".repeat(256))])).refused_as("too_large", long);
 }

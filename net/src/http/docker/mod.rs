@@ -13,6 +13,7 @@ pub(crate) mod swarm;
 pub(crate) mod system;
 pub(crate) mod task;
 pub(crate) mod usage;
+pub(crate) mod volume;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -38,6 +39,7 @@ pub(crate) fn routes() -> Router<App> {
         .merge(task::routes())
         .merge(image::routes())
         .merge(usage::routes())
+        .merge(volume::routes())
         .merge(container::routes())
         .merge(exec::routes())
         .merge(logs::routes())

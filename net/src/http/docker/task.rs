@@ -254,7 +254,7 @@ fn state_model(state: TaskState) -> models::TaskState {
 /// A task's leg; its network may be gone already.
 fn attachment_model(state: &State, leg: &TaskLeg) -> Option<AttachmentModel> {
     let TaskLeg { network, ip, mac: _ } = leg;
-    let Network { id, spec, subnet, gateway, ip_range: _, vni, next_host: _, created, last } =
+    let Network { id, spec, subnet, gateway, ip_range, vni, next_host: _, created, last } =
         &**state.networks.get(network)?;
     let vni = [("com.docker.network.driver.overlay.vxlanid_list", vni.0.to_string())];
     Some(AttachmentModel {
@@ -276,7 +276,7 @@ fn attachment_model(state: &State, leg: &TaskLeg) -> Option<AttachmentModel> {
                 driver: DriverModel { name: "default", options: None },
                 configs: vec![models::IpamConfig {
                     subnet: Some(subnet.to_string()),
-                    ip_range: None,
+                    ip_range: ip_range.map(|range| range.to_string()),
                     gateway: Some(gateway.to_string()),
                     auxiliary_addresses: None,
                 }],

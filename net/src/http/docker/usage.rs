@@ -1,4 +1,4 @@
-//! `system df`: what images and containers take on this machine's disk. Volumes are counted once there are any.
+//! `system df`: what images, containers and volumes take on this machine's disk.
 //! Apart from the images, because it speaks of several nouns at once.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::http::error::ApiError;
 use crate::http::moment::Present;
 use crate::http::{App, json as answer};
 
-use super::{container, image, signed};
+use super::{container, image, signed, volume};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new().route("/system/df", get(usage))
@@ -41,7 +41,7 @@ async fn usage(State(app): State<App>, _: Present) -> Result<Response, ApiError>
         "LayersSize": signed(total),
         "Images": images(&usage),
         "Containers": containers,
-        "Volumes": [],
+        "Volumes": usage.volumes.iter().map(|(v, bytes)| volume::shape(v, Some(*bytes))).collect::<Vec<_>>(),
         "BuildCache": [],
         "BuilderSize": 0,
     });

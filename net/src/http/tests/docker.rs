@@ -419,7 +419,7 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         generic resources are not there yet: leave out --generic-resource
         published ports are not there yet: leave out --publish and reach the service by its name on a network
         endpoint mode vip is not there yet: add --endpoint-mode dnsrr
-        log drivers are not there yet: leave out --log-driver
+        health checks are not there yet: leave out the --health-… options
         health checks are not there yet: leave out the --health-… options
         own name servers are not there yet: leave out --dns, --dns-search and --dns-option
         templates such as {{.Task.Slot}} are not there yet: write the value itself"#]]
@@ -428,7 +428,6 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         (Method::GET, "/secrets"),
         (Method::GET, "/configs"),
         (Method::POST, "/swarm/join"),
-        (Method::GET, "/volumes"),
         (Method::POST, "/build"),
         (Method::GET, "/events"),
         (Method::POST, "/containers/create"),
@@ -559,5 +558,52 @@ async fn images_get_names_and_lose_them() {
         "archive ImportImage { name: Some(Reference { host: \"docker.io\", path: \"library/a\", tag: Some(\"2\"), digest: None }), comment: \"m\", changes: [\"CMD x\", \"ENV a=b\"] }"
     );
     server.post("/images/create?fromSrc=http://x/y", "").await.refused(501);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn volumes_are_made_listed_and_removed() {
+    let server = Server::with_story().await;
+    let create = "/v1.50/volumes/create";
+    let made = server.post(create, r#"{"Name":"data","Labels":{"a":"1"}}"#).await.done(201);
+    expect![[r#"{"CreatedAt":"2026-11-23T14:00:00Z","Driver":"local","Labels":{"a":"1"},"Mountpoint":"/var/lib/skein/volumes/data/_data","Name":"data","Options":null,"Scope":"local"}"#]]
+        .assert_eq(&made.to_string());
+    server.post(create, r#"{"Name":"used"}"#).await.done(201);
+    let unnamed = server.post(create, "{}").await.done(201);
+    let unnamed = unnamed["Name"].as_str().unwrap().to_owned();
+    assert_eq!(
+        server.post(create, r#"{"Driver":"nfs"}"#).await.refused(501),
+        "volume driver \"nfs\" is not there: use --driver local"
+    );
+    let long = json!({ "Labels": { "a": "x".repeat(65_537) } }).to_string();
+    server.post(create, &long).await.refused(400);
+    let names = |list: &Value| -> Vec<String> {
+        let volumes = list["Volumes"].as_array().unwrap();
+        volumes.iter().map(|v| v["Name"].as_str().unwrap().to_owned()).collect()
+    };
+    let listed = |filters: &str| format!("/volumes?filters={filters}");
+    for (filters, found) in [
+        (r#"{"dangling":["false"]}"#, vec!["used"]),
+        (r#"{"label":{"a":true}}"#, vec!["data"]),
+        (r#"{"name":["^us"]}"#, vec!["used"]),
+        (r#"{"driver":["nfs"]}"#, vec![]),
+    ] {
+        let filters = filters.replace('"', "%22").replace('{', "%7B").replace('}', "%7D");
+        assert_eq!(names(&server.get(&listed(&filters)).await.done(200)), found, "{filters}");
+    }
+    let usage = server.get("/system/df").await.done(200);
+    assert_eq!(usage["Volumes"][2]["UsageData"], json!({ "RefCount": 1, "Size": 11 }));
+    assert_eq!(server.get("/volumes/x").await.refused(404), "get x: no such volume");
+    assert_eq!(
+        server.delete("/volumes/used?force=1").await.refused(409),
+        "remove used: volume is in use - [c]"
+    );
+    let pruned = server.post("/volumes/prune", "").await.done(200);
+    assert_eq!(pruned, json!({ "VolumesDeleted": [unnamed], "SpaceReclaimed": 11 }));
+    let all = "/volumes/prune?filters=%7B%22all%22:%5B%22true%22%5D%7D";
+    let pruned = server.post(all, "").await.done(200);
+    assert_eq!(pruned, json!({ "VolumesDeleted": ["data"], "SpaceReclaimed": 11 }));
+    server.delete("/volumes/data").await.refused(404);
+    server.delete("/volumes/data?force=1").await.done(204);
     server.stop().await;
 }

@@ -1,6 +1,7 @@
 //! A `Backend` in memory: decides and applies for real, plans until nothing is left to do, and says of every task that it
 //! runs. Separate from the tests because all of them stand on it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
@@ -29,8 +30,8 @@ use crate::backend::{
     Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
     ExecSession, Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
     ImportImage, InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest,
-    Moment, PruneImages, Rehearsal, Resize, Standing, Upload, Verification, Why, WhyStep,
-    WindowSize,
+    Moment, NewVolume, PruneImages, Rehearsal, Resize, Standing, Upload, Verification, Volume, Why,
+    WhyStep, WindowSize,
 };
 
 impl ImageSummary {
@@ -58,6 +59,7 @@ struct World {
     seed: u64,
     now: u64,
     images: Vec<ImageSummary>,
+    volumes: BTreeMap<String, Volume>,
     trouble: Option<String>,
 }
 
@@ -577,7 +579,62 @@ impl Backend for Fake {
             written: 5,
             running: true,
         }];
-        futures::future::ready(Ok(DiskUsage { images, layers, containers })).boxed()
+        let volumes = world.volumes.values().map(|v| (v.clone(), 11)).collect();
+        futures::future::ready(Ok(DiskUsage { images, layers, containers, volumes })).boxed()
+    }
+
+    fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
+        let volumes = self.world.lock().unwrap().volumes.values().cloned().collect();
+        futures::future::ready(Ok(volumes)).boxed()
+    }
+
+    fn volume(&self, name: String) -> BoxFuture<'_, Result<Volume, Failure>> {
+        let found = self.world.lock().unwrap().volumes.get(&name).cloned();
+        let missing = || Failure::Missing(format!("get {name}: no such volume"));
+        futures::future::ready(found.ok_or_else(missing)).boxed()
+    }
+
+    fn create_volume(
+        &self,
+        _: Caller,
+        volume: NewVolume,
+    ) -> BoxFuture<'_, Result<Volume, Failure>> {
+        let NewVolume { name, options, labels } = volume;
+        let anonymous = name.is_none();
+        let name = name.unwrap_or_else(|| "e".repeat(64));
+        let made = Volume {
+            mountpoint: format!("/var/lib/skein/volumes/{name}/_data"),
+            name: name.clone(),
+            options,
+            labels: labels.into_iter().collect(),
+            created: Time(START),
+            anonymous,
+            // In use, if it is called so.
+            users: usize::from(name == "used"),
+        };
+        self.world.lock().unwrap().volumes.insert(name, made.clone());
+        futures::future::ready(Ok(made)).boxed()
+    }
+
+    fn remove_volume(
+        &self,
+        _: Caller,
+        name: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        let volumes = &mut self.world.lock().unwrap().volumes;
+        let done = match volumes.get(&name) {
+            Some(volume) if volume.users > 0 => {
+                Err(Failure::Conflict(format!("remove {name}: volume is in use - [c]")))
+            }
+            Some(_) => {
+                volumes.remove(&name);
+                Ok(())
+            }
+            None if force => Ok(()),
+            None => Err(Failure::Missing(format!("get {name}: no such volume"))),
+        };
+        futures::future::ready(done).boxed()
     }
 
     /// `cat` gives back its input; anything else says its arguments on both outputs and ends with 7.

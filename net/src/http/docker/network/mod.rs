@@ -201,7 +201,7 @@ fn requested(request: models::NetworkCreateRequest) -> Result<NewNetwork, ApiErr
     if enable_ipv6 == Some(true) || enable_ipv4 == Some(false) {
         return Err(unsupported("networks are IPv4 only: leave out --ipv6 and --ipv4=false").into());
     }
-    let (subnet, gateway) = addresses(ipam)?;
+    let Addresses { subnet, gateway, ip_range } = addresses(ipam)?;
     let spec = NetworkSpec {
         name: name.parse().map_err(|e| Refusal::Invalid(format!("invalid network name: {e}")))?,
         internal: internal.unwrap_or(false),
@@ -209,11 +209,20 @@ fn requested(request: models::NetworkCreateRequest) -> Result<NewNetwork, ApiErr
         labels: sorted(labels),
         options: sorted(options),
     };
-    Ok(NewNetwork { spec, subnet, gateway, ip_range: None })
+    Ok(NewNetwork { spec, subnet, gateway, ip_range })
 }
 
-fn addresses(ipam: Option<models::Ipam>) -> Result<(Option<Subnet>, Option<Ipv4Addr>), Refusal> {
-    let Some(models::Ipam { driver, config, options }) = ipam else { return Ok((None, None)) };
+/// The addresses a user wants a network to have.
+#[derive(Default)]
+struct Addresses {
+    subnet: Option<Subnet>,
+    gateway: Option<Ipv4Addr>,
+    ip_range: Option<Subnet>,
+}
+
+fn addresses(ipam: Option<models::Ipam>) -> Result<Addresses, Refusal> {
+    let none = Addresses::default();
+    let Some(models::Ipam { driver, config, options }) = ipam else { return Ok(none) };
     if !matches!(driver.as_deref().unwrap_or(""), "" | "default") {
         return Err(unsupported("only the default IPAM driver is there: leave out --ipam-driver"));
     }
@@ -221,14 +230,11 @@ fn addresses(ipam: Option<models::Ipam>) -> Result<(Option<Subnet>, Option<Ipv4A
         return Err(unsupported("IPAM options are not there: leave out --ipam-opt"));
     }
     let mut blocks = config.unwrap_or_default().into_iter();
-    let Some(first) = blocks.next() else { return Ok((None, None)) };
+    let Some(first) = blocks.next() else { return Ok(none) };
     if blocks.next().is_some() {
         return Err(unsupported("a network has one subnet: give --subnet once"));
     }
     let models::IpamConfig { subnet, ip_range, gateway, auxiliary_addresses } = first;
-    if ip_range.is_some_and(|r| !r.is_empty()) {
-        return Err(unsupported("address ranges are not there: leave out --ip-range"));
-    }
     if auxiliary_addresses.is_some_and(|a| !a.is_empty()) {
         return Err(unsupported("reserved addresses are not there: leave out --aux-address"));
     }
@@ -244,15 +250,27 @@ fn addresses(ipam: Option<models::Ipam>) -> Result<(Option<Subnet>, Option<Ipv4A
             Refusal::Invalid(format!("invalid gateway {shown}: it must be an IPv4 address"))
         })
     });
-    let (subnet, gateway) = (subnet.transpose()?, gateway.transpose()?);
+    let ip_range = ip_range.filter(|r| !r.is_empty()).map(|text| {
+        text.parse().map_err(|_| {
+            let shown: String = text.chars().take(64).collect();
+            Refusal::Invalid(format!(
+                "invalid ip-range {shown}: it must be a CIDR such as 10.0.9.128/25"
+            ))
+        })
+    });
+    let (subnet, gateway, ip_range) =
+        (subnet.transpose()?, gateway.transpose()?, ip_range.transpose()?);
     if gateway.is_some() && subnet.is_none() {
         return Err(Refusal::Invalid("a gateway needs a subnet: add --subnet".to_owned()));
     }
-    Ok((subnet, gateway))
+    if ip_range.is_some() && subnet.is_none() {
+        return Err(Refusal::Invalid("an ip-range needs a subnet: add --subnet".to_owned()));
+    }
+    Ok(Addresses { subnet, gateway, ip_range })
 }
 
 fn model(network: &Network) -> models::Network {
-    let Network { id, spec, subnet, gateway, ip_range: _, vni, next_host: _, created, last: _ } =
+    let Network { id, spec, subnet, gateway, ip_range, vni, next_host: _, created, last: _ } =
         network;
     let NetworkSpec { name, internal, attachable, labels, options } = spec;
     let mut options = map(options);
@@ -269,7 +287,7 @@ fn model(network: &Network) -> models::Network {
             driver: Some("default".to_owned()),
             config: Some(vec![models::IpamConfig {
                 subnet: Some(subnet.to_string()),
-                ip_range: None,
+                ip_range: ip_range.map(|range| range.to_string()),
                 gateway: Some(gateway.to_string()),
                 auxiliary_addresses: None,
             }]),

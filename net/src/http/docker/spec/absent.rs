@@ -20,7 +20,7 @@ pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
         restart: _,
         placement: _,
         networks: _,
-        log_driver,
+        log_driver: _,
         force_update: _,
     } = task;
     let ContainerSpec {
@@ -51,7 +51,6 @@ pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
     // Nobody looks at it when there is nothing to run.
     let health = !matches!(health.test, HealthTest::None) && *health != HealthCheck::default();
     let absent = [
-        (log_driver.is_some(), "log drivers are not there yet: leave out --log-driver"),
         (health, "health checks are not there yet: leave out the --health-… options"),
         (
             !(nameservers.is_empty() && search.is_empty() && options.is_empty()),

@@ -1,0 +1,32 @@
+//! `skein volume`: volumes of the node that is asked; they are no part of the swarm's state.
+//! Only the list of sub-commands.
+
+mod create;
+mod inspect;
+mod ls;
+mod prune;
+mod rm;
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Volume {
+    Create(create::Create),
+    Inspect(inspect::Inspect),
+    Ls(ls::Ls),
+    Prune(prune::Prune),
+    Rm(rm::Rm),
+}
+
+impl Volume {
+    pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        match self {
+            Self::Create(create) => create.run(session).await,
+            Self::Inspect(inspect) => inspect.run(session).await,
+            Self::Ls(ls) => ls.run(session).await,
+            Self::Prune(prune) => prune.run(session).await,
+            Self::Rm(rm) => rm.run(session).await,
+        }
+    }
+}
