@@ -1,6 +1,6 @@
 # The two commands of the README, and what CI runs. Each is a script in scripts/, which says what it does.
 
-.PHONY: help quickstart test bench soak
+.PHONY: help quickstart test bench soak deb
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -16,3 +16,6 @@ bench: ## Measure, each figure beside its limit; writes docs/performance.md
 
 soak: ## Make, scale and remove services again and again (CYCLES=1000); fails if anything is left
 	@scripts/bench.sh --soak $(or $(CYCLES),1000)
+
+deb: ## Build a Debian package into target/debian
+	@scripts/deb.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what this machine lacks for the given purposes, from Debian's packages: build, run, test.
+# Installs what this machine lacks for the given purposes, from Debian's packages: build, run, test, deb.
 # Nothing is installed that is there already, whatever brought it.
 set -euo pipefail
 
@@ -23,7 +23,10 @@ for purpose in "$@"; do
       has ip || want iproute2
       has nft || want nftables
       ;;
-    *) echo "usage: $0 build|run|test ..." >&2; exit 125 ;;
+    deb) # the package names the libraries its binary needs
+      has dpkg-shlibdeps || want dpkg-dev
+      ;;
+    *) echo "usage: $0 build|run|test|deb ..." >&2; exit 125 ;;
   esac
 done
 
