@@ -7,6 +7,7 @@ mod init;
 mod launch;
 pub(crate) mod protocol;
 mod serve;
+mod word;
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};

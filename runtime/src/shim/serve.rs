@@ -18,9 +18,9 @@ use skein_events::time::Time;
 
 use super::container::{Made, out_of_memory};
 use super::protocol::{FILES_MAX, LINE_MAX, Order, Reply, Request, send_line};
+use super::word::LastWord;
 use crate::api::Exit;
 use crate::error::{Context as _, Error};
-use crate::image::store::write_atomically;
 use crate::log::{Cutter, Stream, Writer};
 
 /// Connections at a time: each exec and each waiter of the daemon is one.
@@ -53,7 +53,7 @@ struct Output {
 pub(super) struct Server {
     made: Made,
     cgroup: String,
-    exit_file: PathBuf,
+    word: LastWord,
     socket: PathBuf,
     listener: UnixListener,
     children: SignalFd,
@@ -89,7 +89,7 @@ impl Server {
         };
         Ok(Self {
             cgroup: order.cgroup.clone(),
-            exit_file: order.dir.join(crate::machine::EXIT_FILE),
+            word: LastWord::reserve(&order.dir.join(crate::machine::EXIT_FILE))?,
             socket: order.sockets.join(name),
             listener,
             children,
@@ -315,15 +315,15 @@ impl Server {
             oom: out_of_memory(&self.cgroup),
             at: now(),
         };
-        let json = serde_json::to_vec(&exit).expect("an exit is four plain values");
-        write_atomically(&self.exit_file, &json)?;
+        // Those who wait hear it even if it could not be written: they are then the only ones to know.
+        let written = self.word.say(&exit);
         let _ = std::fs::remove_file(&self.socket);
         let waiting: Vec<u64> =
             self.clients.iter().filter(|(_, c)| c.waits != Waits::No).map(|(id, _)| *id).collect();
         for id in waiting {
             self.tell(id, &Reply::Ended(exit));
         }
-        Ok(())
+        written
     }
 }
 

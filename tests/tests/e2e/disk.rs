@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -22,17 +23,22 @@ fn on_a_small_disk() -> Daemon {
     daemon
 }
 
+/// Takes all the space there is; removing the file gives it back.
+fn fill(daemon: &Daemon) -> PathBuf {
+    let filler = daemon.data().join("filler");
+    let mut file = fs::File::create(&filler).expect("a file can be made");
+    let block = vec![1; 1 << 16];
+    while file.write_all(&block).is_ok() {}
+    filler
+}
+
 #[test]
 fn a_full_disk_refuses_commands_keeps_containers_and_heals() {
     let mut daemon = on_a_small_disk();
     daemon.ok(WEB);
     daemon.await_replicas("web", "2/2");
     let before = [daemon.process("web.1"), daemon.process("web.2")];
-    let filler = daemon.data().join("filler");
-    let mut file = fs::File::create(&filler).expect("a file can be made");
-    let block = vec![1; 1 << 16];
-    while file.write_all(&block).is_ok() {}
-    drop(file); // an open file keeps its space
+    let filler = fill(&daemon);
     for command in [
         "network create -d overlay more",
         "service scale --detach web=3",
@@ -60,6 +66,28 @@ fn a_full_disk_refuses_commands_keeps_containers_and_heals() {
     daemon.kill();
     daemon.resume(&[]);
     assert_eq!(daemon.rows("network ls").len(), 2);
+    daemon.await_replicas("web", "2/2");
+}
+
+#[test]
+fn a_container_that_ends_on_a_full_disk_keeps_its_exit_code() {
+    let mut daemon = on_a_small_disk();
+    daemon.ok(WEB);
+    daemon.await_replicas("web", "2/2");
+    let [first, second] = [daemon.process("web.1"), daemon.process("web.2")];
+    let filler = fill(&daemon);
+    // One ends while the daemon listens, the other while nobody does: then its shim's file is all there is.
+    crate::daemon::signal(first, "KILL");
+    until("the first container is gone", || (!runs(first)).then_some(()));
+    daemon.kill();
+    crate::daemon::signal(second, "KILL");
+    until("the second container is gone", || (!runs(second)).then_some(()));
+    fs::remove_file(&filler).expect("the file is there");
+    daemon.resume(&[]);
+    until("both ends are told", || {
+        let told = daemon.ok("service ps --no-trunc web");
+        (told.matches("task: non-zero exit (137)").count() == 2).then_some(())
+    });
     daemon.await_replicas("web", "2/2");
 }
 
