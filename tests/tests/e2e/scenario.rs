@@ -67,18 +67,8 @@ fn images_are_kept_and_removed() {
 }
 
 #[test]
-fn volumes_are_made_used_and_removed() {
-    tell("volumes.txt", &Daemon::with_swarm());
-}
-
-#[test]
-fn what_tasks_said_is_read() {
-    tell("logs.txt", &Daemon::with_swarm());
-}
-
-#[test]
-fn services_are_updated_and_rolled_back() {
-    tell("update.txt", &Daemon::with_swarm());
+fn what_cannot_start_says_why() {
+    tell("reasons.txt", &Daemon::start());
 }
 
 #[test]
