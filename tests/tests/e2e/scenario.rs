@@ -72,6 +72,21 @@ fn what_cannot_start_says_why() {
 }
 
 #[test]
+fn volumes_are_made_used_and_removed() {
+    tell("volumes.txt", &Daemon::with_swarm());
+}
+
+#[test]
+fn what_tasks_said_is_read() {
+    tell("logs.txt", &Daemon::with_swarm());
+}
+
+#[test]
+fn services_are_updated_and_rolled_back() {
+    tell("update.txt", &Daemon::with_swarm());
+}
+
+#[test]
 fn history_is_looked_at_and_ahead() {
     tell("history.txt", &Daemon::with_swarm());
 }
