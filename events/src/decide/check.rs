@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::state::State;
-use crate::task::Task;
+use crate::task::{Task, template};
 
 /// Docker's smallest memory limit.
 pub(super) const MEMORY_MIN: u64 = 4 << 20;
@@ -68,6 +68,12 @@ pub(super) fn size_of(pairs: &[(String, String)]) -> usize {
     pairs.iter().map(|(key, value)| key.len() + value.len() + ITEM).sum()
 }
 
+/// Whether what stands between `{{` and `}}` can be filled in when a task has its node.
+pub(super) fn placeholders(what: &str, text: &str) -> Result<(), Refusal> {
+    // The text itself may be a secret.
+    template::check(text).map_err(|why| Refusal::Invalid(format!("invalid {what}: {why}")))
+}
+
 pub(super) fn environment(env: &[String]) -> Result<(), Refusal> {
     for entry in env {
         if entry.starts_with('=') || entry.is_empty() || entry.contains('\0') {
@@ -76,6 +82,7 @@ pub(super) fn environment(env: &[String]) -> Result<(), Refusal> {
             ));
         }
     }
+    env.iter().try_for_each(|entry| placeholders("environment variable", entry))?;
     if env.iter().map(|entry| entry.len() + ITEM).sum::<usize>() > SPEC_MAX {
         return Err(Refusal::TooLarge("the environment", SPEC_MAX));
     }

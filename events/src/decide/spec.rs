@@ -122,7 +122,7 @@ fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
         dir: _,
         user: _,
         groups,
-        hostname: _,
+        hostname,
         hosts,
         dns: Dns { nameservers, search, options },
         labels,
@@ -187,6 +187,15 @@ fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
             "Invalid value {oom_score_adj}, range for oom score adj is [-1000, 1000]"
         )));
     }
+    if let Some(hostname) = hostname {
+        check::placeholders("hostname", hostname)?;
+    }
+    if let Some(bad) = search.iter().chain(options).find(|text| text.contains(char::is_whitespace))
+    {
+        return Err(invalid(format!(
+            "invalid entry {bad:?} of --dns-search or --dns-option: it is one word"
+        )));
+    }
     healthy(health)?;
     self::mounts(mounts)
 }
@@ -231,7 +240,14 @@ fn mounts(mounts: &[Mount]) -> Result<(), Refusal> {
                     "invalid volume subpath {path:?}: it must be relative"
                 )));
             }
-            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Tmpfs { .. } => {}
+            MountSource::Bind { path, .. } => check::placeholders("bind mount source", path)?,
+            MountSource::Volume { name, labels, options, .. } => {
+                let texts = labels.iter().chain(options).map(|(_, value)| value);
+                name.iter()
+                    .chain(texts)
+                    .try_for_each(|text| check::placeholders("volume", text))?;
+            }
+            MountSource::Tmpfs { .. } => {}
         }
     }
     Ok(())

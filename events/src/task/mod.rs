@@ -8,6 +8,7 @@ pub mod mount;
 pub mod output;
 pub mod placement;
 pub mod spec;
+pub mod template;
 pub(crate) mod v1;
 
 use std::net::Ipv4Addr;

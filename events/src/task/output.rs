@@ -32,8 +32,16 @@ impl LogDriver {
         let (mut size, mut files) = match name.as_str() {
             "" | "json-file" => (None, None),
             "local" => (Some(LOCAL_SIZE), Some(LOCAL_FILES)),
-            "none" => return Ok(Output::Nothing),
+            "none" => {
+                return match options.first() {
+                    None => Ok(Output::Nothing),
+                    Some((key, _)) => {
+                        Err(format!("log option {key} is not there for the log driver none"))
+                    }
+                };
+            }
             other => {
+                let other: String = other.chars().take(64).collect();
                 return Err(format!(
                     "log driver {other:?} is not there: json-file, local and none are; to send output on, follow \"service logs\""
                 ));
@@ -103,6 +111,7 @@ mod tests {
         assert_eq!(output("json-file", &both), files(Some(16 << 10), Some(7)));
         assert_eq!(output("local", &[]), files(Some(20 << 20), Some(5)));
         assert_eq!(output("none", &[]), Ok(Output::Nothing));
+        assert!(output("none", &[("max-size", "1m")]).is_err());
         for bad in ["", "0", "k", "m1", "1.5m", "-1", "99999999999g"] {
             assert!(output("json-file", &[("max-size", bad)]).is_err(), "{bad}");
         }

@@ -7,7 +7,10 @@ use std::net::Ipv4Addr;
 use crate::id::{NetworkId, NodeId, ServiceId, TaskId};
 use crate::record::Position;
 use crate::state::State;
+use crate::task::container::ContainerSpec;
+use crate::task::mount::{Mount, MountSource};
 use crate::task::spec::TaskSpec;
+use crate::task::template;
 use crate::task::{Task, TaskState};
 use crate::unit::{Mac, Subnet};
 
@@ -177,7 +180,7 @@ fn assigned(state: &State, task: &Task) -> AssignedTask {
         })
         .collect();
     let detached = version.detached.and_then(|c| state.detached.get(&c));
-    AssignedTask {
+    let mut filled = AssignedTask {
         id: task.id,
         service: task.service,
         service_name: version.name.to_string(),
@@ -222,6 +225,51 @@ fn assigned(state: &State, task: &Task) -> AssignedTask {
         spec: version.task.clone(),
         env: detached.map(|d| d.env.clone()).unwrap_or_default(),
         legs,
+    };
+    fill_in(state, task, &mut filled);
+    filled
+}
+
+/// The texts of a task that may have placeholders.
+fn templates(assigned: &mut AssignedTask) -> impl Iterator<Item = &mut String> {
+    let ContainerSpec { hostname, mounts, .. } = &mut assigned.spec.container;
+    assigned.env.iter_mut().chain(hostname).chain(mounts.iter_mut().flat_map(of_mount))
+}
+
+fn of_mount(mount: &mut Mount) -> Vec<&mut String> {
+    match &mut mount.source {
+        MountSource::Bind { path, .. } => vec![path],
+        MountSource::Volume { name, labels, options, .. } => {
+            let values = labels.iter_mut().chain(options).map(|(_, value)| value);
+            name.iter_mut().chain(values).collect()
+        }
+        MountSource::Tmpfs { .. } => Vec::new(),
+    }
+}
+
+fn fill_in(state: &State, task: &Task, assigned: &mut AssignedTask) {
+    if !templates(assigned).any(|text| text.contains("{{")) {
+        return;
+    }
+    let Some(node) = task.node.and_then(|id| state.nodes.get(&id)) else { return };
+    let name = assigned.container_name();
+    let (service_id, node_id) = (assigned.service.to_string(), node.id.to_string());
+    let (task_id, slot) = (assigned.id.to_string(), assigned.place.clone());
+    let service_name = assigned.service_name.clone();
+    let values = template::Values {
+        service_id: &service_id,
+        service_name: &service_name,
+        service_labels: state.services.get(&task.service).map_or(&[], |s| &s.spec.labels),
+        node_id: &node_id,
+        node_hostname: &node.description.hostname,
+        node_os: &node.description.os,
+        node_architecture: &node.description.architecture,
+        task_id: &task_id,
+        task_name: &name,
+        task_slot: &slot,
+    };
+    for text in templates(assigned).filter(|text| text.contains("{{")) {
+        *text = template::fill(text, &values);
     }
 }
 

@@ -3,14 +3,14 @@
 
 use skein_events::refusal::Refusal;
 use skein_events::service::ServiceSpec;
-use skein_events::task::container::{ContainerSpec, Dns, HealthCheck, HealthTest};
+use skein_events::task::container::{ContainerSpec, HealthCheck, HealthTest};
 use skein_events::task::spec::TaskSpec;
 
 use super::{Requested, unsupported};
 
 /// Refuses the first thing of this request that is not there yet.
 pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
-    let Requested { spec, env } = requested;
+    let Requested { spec, env: _ } = requested;
     let ServiceSpec { name: _, labels: _, mode: _, endpoint: _, update: _, rollback: _, task } =
         spec;
     let TaskSpec {
@@ -30,9 +30,9 @@ pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
         dir: _,
         user: _,
         groups: _,
-        hostname,
+        hostname: _,
         hosts: _,
-        dns: Dns { nameservers, search, options },
+        dns: _,
         labels: _,
         stop_signal: _,
         stop_grace: _,
@@ -50,17 +50,7 @@ pub(super) fn check(requested: &Requested) -> Result<(), Refusal> {
     } = container;
     // Nobody looks at it when there is nothing to run.
     let health = !matches!(health.test, HealthTest::None) && *health != HealthCheck::default();
-    let absent = [
-        (health, "health checks are not there yet: leave out the --health-… options"),
-        (
-            !(nameservers.is_empty() && search.is_empty() && options.is_empty()),
-            "own name servers are not there yet: leave out --dns, --dns-search and --dns-option",
-        ),
-        (
-            env.iter().chain(hostname).any(|text| text.contains("{{")),
-            "templates such as {{.Task.Slot}} are not there yet: write the value itself",
-        ),
-    ];
+    let absent = [(health, "health checks are not there yet: leave out the --health-… options")];
     match absent.iter().find(|(asked, _)| *asked) {
         Some((_, sentence)) => Err(unsupported(*sentence)),
         None => Ok(()),
