@@ -1,6 +1,7 @@
 //! The seam to the DNS server: which containers ask, and which names there are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -13,10 +14,21 @@ use skein_net::overlay::DnsSockets;
 pub trait Names: Send + Sync + 'static {
     /// Takes over the zones of this node's networks.
     fn update(&self, zones: &BTreeMap<NetworkId, Zone>);
-    /// Answers a container's questions, its networks in this order, until told to forget it.
-    fn serve(&self, task: TaskId, sockets: DnsSockets, networks: Vec<NetworkId>, forward: bool);
+    /// Answers a container's questions, until told to forget it.
+    fn serve(&self, task: TaskId, sockets: DnsSockets, asker: Asker);
     /// A container asks no more.
     fn forget(&self, task: TaskId);
+}
+
+/// What is known of a container that asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Its networks: the first that has a name answers.
+    pub networks: Vec<NetworkId>,
+    /// Whether other names are asked of resolvers.
+    pub forward: bool,
+    /// Which resolvers; the host's if there are none.
+    pub resolvers: Vec<IpAddr>,
 }
 
 /// Answers nothing: for the simulator, whose containers open no sockets.
@@ -25,7 +37,7 @@ pub struct Silent;
 
 impl Names for Silent {
     fn update(&self, _: &BTreeMap<NetworkId, Zone>) {}
-    fn serve(&self, _: TaskId, _: DnsSockets, _: Vec<NetworkId>, _: bool) {}
+    fn serve(&self, _: TaskId, _: DnsSockets, _: Asker) {}
     fn forget(&self, _: TaskId) {}
 }
 
@@ -90,14 +102,15 @@ impl Names for Served {
         }
     }
 
-    fn serve(&self, task: TaskId, sockets: DnsSockets, networks: Vec<NetworkId>, forward: bool) {
+    fn serve(&self, task: TaskId, sockets: DnsSockets, asker: Asker) {
+        let Asker { networks, forward, resolvers } = asker;
         let mut known = self.known();
         let zones = view(&known.zones, &networks, forward);
         let view = Arc::new(ArcSwap::from_pointee(zones));
         known.containers.insert(task, Container { view: Arc::clone(&view), networks, forward });
         drop(known);
         let _on = self.runtime.enter();
-        if let Err(error) = self.server.serve(task, sockets, view) {
+        if let Err(error) = self.server.serve(task, sockets, view, &resolvers) {
             tracing::error!(%task, %error, "a container's questions for names are not answered");
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use skein_events::command::Sighting;
 use skein_events::id::TaskId;
+use skein_events::task::container::Dns;
 use skein_events::task::output::Output;
 use skein_events::task::spec::LogDriver;
 use skein_events::task::{TaskState, TaskStatus};
@@ -19,6 +20,7 @@ use skein_runtime::error::Error;
 use skein_runtime::log::Keep;
 use skein_store::failpoint;
 
+use super::names::Asker;
 use super::{AgentActor, Saw, Tools};
 
 /// Orders that may wait: only the last one counts.
@@ -263,7 +265,10 @@ impl Life {
         let Some(sockets) = attached.dns else { return };
         let networks = self.task.legs.iter().map(|l| l.network).collect();
         let forward = self.outside() == Outside::Reachable;
-        self.tools.names.serve(self.task.id, sockets, networks, forward);
+        // `decide` lets no other text through.
+        let own = &self.task.spec.container.dns.nameservers;
+        let resolvers = own.iter().filter_map(|text| text.parse().ok()).collect();
+        self.tools.names.serve(self.task.id, sockets, Asker { networks, forward, resolvers });
     }
 
     fn container(&self, attached: &Attached) -> Container {
@@ -297,7 +302,7 @@ impl Life {
             env: task.env.clone(),
             netns: attached.netns.clone(),
             hosts,
-            resolv_conf: self.tools.resolv_conf.clone(),
+            resolv_conf: resolv_conf(&self.tools.resolv_conf, &task.spec.container.dns),
             hostname,
             labels,
             keep: keep(task.spec.log_driver.as_ref()),
@@ -332,6 +337,20 @@ fn keep(driver: Option<&LogDriver>) -> Keep {
         Some(Output::Nothing) => Keep::Nothing,
         Some(Output::Files { max_size, max_files }) => Keep::files(max_size, max_files),
     }
+}
+
+/// The node's `resolv.conf` with what a service has of its own. The name server stays: it asks those of the service.
+fn resolv_conf(node: &str, dns: &Dns) -> String {
+    let Dns { nameservers: _, search, options } = dns;
+    let mut text = node.to_owned();
+    // The last line of a kind holds, so the service's comes after the node's.
+    if !search.is_empty() {
+        text.push_str(&format!("search {}\n", search.join(" ")));
+    }
+    if !options.is_empty() {
+        text.push_str(&format!("options {}\n", options.join(" ")));
+    }
+    text
 }
 
 /// An error with what led to it: the sentence a user reads in `service ps`.

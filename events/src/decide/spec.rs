@@ -16,6 +16,8 @@ use super::check;
 
 /// Docker's shortest time between two health checks, nanoseconds.
 const HEALTH_MIN: u64 = 1_000_000;
+/// As many as a C library asks (`MAXNS`).
+const NAME_SERVERS_MAX: usize = 3;
 /// Most of any list of options: far beyond what containers have, and short enough to be looked at each time.
 const OPTIONS_MAX: usize = 1_000;
 
@@ -157,6 +159,16 @@ fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
     if let Some(bad) = nameservers.iter().find(|text| text.parse::<IpAddr>().is_err()) {
         return Err(invalid(format!("name server {bad:?} is no IP address")));
     }
+    if nameservers.len() > NAME_SERVERS_MAX {
+        return Err(invalid(format!("a container asks at most {NAME_SERVERS_MAX} name servers")));
+    }
+    // Each stands in a line of resolv.conf, with others.
+    let one_word = |text: &&String| {
+        !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+    };
+    if let Some(bad) = search.iter().chain(options).find(|text| !one_word(text)) {
+        return Err(invalid(format!("{bad:?} is no word of resolv.conf")));
+    }
     for line in hosts {
         let mut words = line.split_whitespace();
         let address = words.next().is_some_and(|word| word.parse::<IpAddr>().is_ok());
@@ -189,12 +201,6 @@ fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
     }
     if let Some(hostname) = hostname {
         check::placeholders("hostname", hostname)?;
-    }
-    if let Some(bad) = search.iter().chain(options).find(|text| text.contains(char::is_whitespace))
-    {
-        return Err(invalid(format!(
-            "invalid entry {bad:?} of --dns-search or --dns-option: it is one word"
-        )));
     }
     healthy(health)?;
     self::mounts(mounts)

@@ -1,9 +1,10 @@
-//! Asks the host's resolvers what our zones do not know.
+//! Asks the host's resolvers what our zones do not know, or those a container has of its own.
 //! Bounded in number and time; no resolver of its own choice if the host has none.
 
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -40,16 +41,27 @@ pub(super) struct Forwarded {
 pub(super) struct Forwarder {
     path: PathBuf,
     resolver: ArcSwapOption<TokioResolver>,
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
 }
 
 impl Forwarder {
     pub(super) fn new(resolv_conf: &Path) -> Result<Self, Error> {
         let path = resolv_conf.to_owned();
-        let in_flight = Semaphore::new(IN_FLIGHT_MAX);
+        let in_flight = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
         let forwarder = Self { path, resolver: ArcSwapOption::empty(), in_flight };
         forwarder.reload()?;
         Ok(forwarder)
+    }
+
+    /// The way to other resolvers; the bound on questions is shared.
+    pub(super) fn to(&self, servers: &[IpAddr]) -> Result<Self, Error> {
+        let servers = servers.iter().map(|ip| NameServerConfig::udp_and_tcp(*ip)).collect();
+        let resolver = resolver(servers, ResolverOpts::default()).map_err(|source| {
+            Error::Unusable { path: self.path.clone(), source: Box::new(source) }
+        })?;
+        let in_flight = Arc::clone(&self.in_flight);
+        let resolver = ArcSwapOption::from_pointee(resolver);
+        Ok(Self { path: self.path.clone(), resolver, in_flight })
     }
 
     pub(super) fn reload(&self) -> Result<(), Error> {
@@ -143,7 +155,7 @@ mod tests {
             resolver: ArcSwapOption::from_pointee(
                 resolver(vec![server], ResolverOpts::default()).unwrap(),
             ),
-            in_flight: Semaphore::new(IN_FLIGHT_MAX),
+            in_flight: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
         };
         let name = |n: usize| Name::from_ascii(format!("n{n}.example.org.")).unwrap();
         let names: Vec<_> = (0..=IN_FLIGHT_MAX).map(name).collect();

@@ -10,7 +10,7 @@ mod udp;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -104,12 +104,14 @@ impl DnsServer {
     pub fn reload(&self) -> Result<(), Error> {
         self.forwarder.reload()
     }
-    /// Serves a container on this tokio runtime, until `stop` or for ever; what was served to it before ends.
+    /// Serves a container on this tokio runtime, until `stop` or for ever; what was served to it before ends. What its
+    /// zones do not know is asked of its own resolvers, or of the host's if it has none.
     pub fn serve(
         &self,
         task: TaskId,
         sockets: DnsSockets,
         view: Arc<ArcSwap<ContainerZones>>,
+        resolvers: &[IpAddr],
     ) -> Result<(), Error> {
         let socket = |source| Error::Socket { task, source };
         let udp = tokio::net::UdpSocket::from_std(sockets.udp).map_err(socket)?;
@@ -117,7 +119,11 @@ impl DnsServer {
         let hash = blake3::hash(task.to_string().as_bytes());
         let own = u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"));
         let shuffle = Arc::new(Shuffle::new(self.seed ^ own));
-        let handler = Handler { view, forwarder: self.forwarder.clone(), shuffle };
+        let forwarder = match resolvers {
+            [] => Arc::clone(&self.forwarder),
+            own => Arc::new(self.forwarder.to(own)?),
+        };
+        let handler = Handler { view, forwarder, shuffle };
         let udp = AbortOnDropHandle::new(tokio::spawn(udp::serve(udp, handler.clone())));
         let mut server = hickory_server::Server::new(handler);
         server.register_listener(tcp, TCP_IDLE, TCP_PENDING);

@@ -48,7 +48,7 @@ fn serve(forward: bool) -> Served {
     tcp.set_nonblocking(true).unwrap();
     let (at_udp, at_tcp) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
     let view = Arc::new(ArcSwap::from_pointee(ContainerZones { zones: vec![zone()], forward }));
-    server.serve(task(), DnsSockets { udp, tcp }, view.clone()).unwrap();
+    server.serve(task(), DnsSockets { udp, tcp }, view.clone(), &[]).unwrap();
     Served { server, view, udp: at_udp, tcp: at_tcp, _dir: dir }
 }
 

@@ -115,6 +115,27 @@ fn what_a_service_cannot_be_is_refused() {
         "invalid entry of the hosts file \"db 10.0.0.1\": write HOST:IP",
     );
     refused(
+        create(|s| {
+            s.task.log_driver = Some(LogDriver { name: "syslog".to_owned(), options: Vec::new() });
+        }),
+        "unsupported",
+        "log driver \"syslog\" is not there: json-file, local and none are; to send output on, follow \"service logs\"",
+    );
+    for (list, sentence) in [
+        (["10.0.0.1", "web"].as_slice(), "name server \"web\" is no IP address"),
+        (&["::1", "::2", "::3", "::4"], "a container asks at most 3 name servers"),
+    ] {
+        let texts = list.iter().map(|text| (*text).to_owned()).collect();
+        refused(create(|s| s.task.container.dns.nameservers = texts), "invalid", sentence);
+    }
+    for text in ["", "a b", "a\nnameserver 1.1.1.1"] {
+        let sentence = format!("{text:?} is no word of resolv.conf");
+        let search = vec![text.to_owned()];
+        refused(create(|s| s.task.container.dns.search = search), "invalid", &sentence);
+        let options = vec![text.to_owned()];
+        refused(create(|s| s.task.container.dns.options = options), "invalid", &sentence);
+    }
+    refused(
         create(|s| s.task.container.oom_score_adj = 1_001),
         "invalid",
         "Invalid value 1001, range for oom score adj is [-1000, 1000]",

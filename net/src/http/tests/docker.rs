@@ -400,7 +400,6 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         "/EndpointSpec/Mode",
         "/TaskTemplate/LogDriver",
         "/TaskTemplate/ContainerSpec/Healthcheck",
-        "/TaskTemplate/ContainerSpec/DNSConfig/Nameservers",
         "/TaskTemplate/ContainerSpec/Hostname",
     ] {
         let message = server.post("/v1.50/services/create", &rich.to_string()).await.refused(501);
@@ -420,8 +419,6 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         published ports are not there yet: leave out --publish and reach the service by its name on a network
         endpoint mode vip is not there yet: add --endpoint-mode dnsrr
         health checks are not there yet: leave out the --health-… options
-        health checks are not there yet: leave out the --health-… options
-        own name servers are not there yet: leave out --dns, --dns-search and --dns-option
         templates such as {{.Task.Slot}} are not there yet: write the value itself"#]]
     .assert_eq(&refused.join("\n"));
     for (method, path) in [

@@ -36,6 +36,17 @@ fn questions_for_names_arrive_at_the_sockets() {
 /// Asks from inside a container as its C library would: through 127.0.0.11, our sockets, and the host's resolver.
 #[test]
 fn containers_find_names_and_the_outside() {
+    look_around(&format!("nameserver 127.0.0.11\nnameserver {B}\n"), &[]);
+}
+
+/// The host has no resolver; the container's own one is asked.
+#[test]
+fn containers_ask_resolvers_of_their_own() {
+    look_around("nameserver 127.0.0.11\n", &[B.into()]);
+}
+
+/// The file is the host's; the resolvers are the container's.
+fn look_around(host_file: &str, resolvers: &[std::net::IpAddr]) {
     use crate::dns::{ContainerZones, DnsServer};
     use std::sync::Arc;
 
@@ -53,8 +64,8 @@ fn containers_find_names_and_the_outside() {
     let zones = ContainerZones { zones: vec![Arc::new(zone)], forward: true };
     let view = Arc::new(arc_swap::ArcSwap::from_pointee(zones));
     let resolv_conf = daemon.run_root.join("resolv.conf");
-    std::fs::write(&resolv_conf, format!("nameserver 127.0.0.11\nnameserver {B}\n")).unwrap();
-    // The host's resolver, on the other host: it knows every name under one address, and none that begins with "no".
+    std::fs::write(&resolv_conf, host_file).unwrap();
+    // The resolver, on the other host: it knows every name under one address, and none that begins with "no".
     let resolver = netns::on_thread(|| {
         b.0.enter().unwrap();
         std::net::UdpSocket::bind((B, 53)).unwrap()
@@ -80,7 +91,7 @@ fn containers_find_names_and_the_outside() {
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let server = DnsServer::new(path, 1).unwrap();
-                server.serve(task(2), dns, serving).unwrap();
+                server.serve(task(2), dns, serving, resolvers).unwrap();
                 ready.send(()).unwrap();
                 let _ = stopped.await;
             });
