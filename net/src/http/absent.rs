@@ -20,7 +20,6 @@ const CONNECT: &str =
     "containers cannot join a network later: name it when creating the service, with --network";
 const EVENTS: &str =
     "docker's events are not there yet: use \"skein tail\" or GET /skein/v1/tail?follow=1";
-const PRUNE: &str = "pruning is not there yet: remove what is not needed by name";
 const PLUGINS: &str = "plugins are not there";
 
 pub(crate) async fn answer(request: Request) -> Response {
@@ -55,7 +54,6 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ["swarm", "unlockkey"] if get => SWARM,
         ["nodes", _] if delete => NODES,
         ["networks", _, "connect" | "disconnect"] if post => CONNECT,
-        ["containers", "prune"] if post => PRUNE,
         ["containers", "create"] if post => CONTAINERS,
         [
             "containers",

@@ -87,6 +87,11 @@ fn services_are_updated_and_rolled_back() {
 }
 
 #[test]
+fn placeholders_are_filled_in() {
+    tell("templates.txt", &Daemon::with_swarm());
+}
+
+#[test]
 fn history_is_looked_at_and_ahead() {
     tell("history.txt", &Daemon::with_swarm());
 }

@@ -8,6 +8,7 @@ use skein_events::refusal::Refusal;
 use skein_events::service::update::Millionths;
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::task::mount::{Mount, MountSource, Propagation};
+use skein_events::task::spec::LogDriver;
 use skein_events::time::Span;
 use skein_events::unit::{Bytes, NanoCpus};
 
@@ -128,13 +129,21 @@ fn what_a_service_cannot_be_is_refused() {
         let texts = list.iter().map(|text| (*text).to_owned()).collect();
         refused(create(|s| s.task.container.dns.nameservers = texts), "invalid", sentence);
     }
-    for text in ["", "a b", "a\nnameserver 1.1.1.1"] {
-        let sentence = format!("{text:?} is no word of resolv.conf");
+    for (text, sentence) in [
+        ("", "\"\" is no word of resolv.conf"),
+        ("a b", "\"a b\" is no word of resolv.conf"),
+        ("a\nb", "\"a\\nb\" is no word of resolv.conf"),
+    ] {
         let search = vec![text.to_owned()];
-        refused(create(|s| s.task.container.dns.search = search), "invalid", &sentence);
+        refused(create(|s| s.task.container.dns.search = search), "invalid", sentence);
         let options = vec![text.to_owned()];
-        refused(create(|s| s.task.container.dns.options = options), "invalid", &sentence);
+        refused(create(|s| s.task.container.dns.options = options), "invalid", sentence);
     }
+    refused(
+        create(|s| s.task.container.hostname = Some("x{{.Task.Slot".to_owned())),
+        "invalid",
+        "invalid hostname: a placeholder that begins with {{ has no }}",
+    );
     refused(
         create(|s| s.task.container.oom_score_adj = 1_001),
         "invalid",

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use bollard_stubs::models;
 
 use skein_events::id::NodeId;
@@ -24,7 +24,10 @@ use crate::http::{App, Path, Query, json};
 use super::{map, signed, unsupported};
 
 pub(crate) fn routes() -> Router<App> {
-    Router::new().route("/containers/json", get(list)).route("/containers/{id}/json", get(inspect))
+    Router::new()
+        .route("/containers/json", get(list))
+        .route("/containers/prune", post(prune))
+        .route("/containers/{id}/json", get(inspect))
 }
 
 async fn list(
@@ -54,6 +57,14 @@ async fn list(
         .map(|(t, id)| summary_model(&state, t, id, now))
         .collect();
     Ok(json(StatusCode::OK, &containers))
+}
+
+/// There are none to remove: a container is cleared away when its task has ended. `docker system prune` asks nevertheless.
+async fn prune(Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
+    query.filters(&["label", "label!", "until"])?;
+    let nothing =
+        models::ContainerPruneResponse { containers_deleted: None, space_reclaimed: Some(0) };
+    Ok(json(StatusCode::OK, &nothing))
 }
 
 fn is_running(task: &Task) -> bool {
