@@ -1,6 +1,7 @@
 //! What changes the images of this machine: load, import, tag, remove, prune.
 
 use std::io;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -9,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use tokio_util::io::StreamReader;
 
 use skein_events::reference::Reference;
@@ -23,11 +25,16 @@ use crate::http::error::ApiError;
 use crate::http::filters::{Filters, truthy};
 use crate::http::{App, Path, Query, absent, json as answer};
 
-/// An archive as it arrives; the reader's pace holds the client back.
-fn upload(body: Body) -> Upload {
-    let chunks = futures::stream::try_unfold(body, |mut body| async move {
+/// Most that is read of an archive that was refused, so that its sender comes to read why.
+const REFUSED_READ_MAX: usize = 64 << 20;
+
+/// An archive as it arrives, and a hand on what of it nobody has read; the reader's pace holds the client back.
+fn upload(body: Body) -> (Upload, Rest) {
+    let rest = Rest(Arc::new(Mutex::new(body)));
+    let chunks = futures::stream::try_unfold(Arc::clone(&rest.0), |body| async move {
         loop {
-            match tokio::time::timeout(BODY_TIMEOUT, body.frame()).await {
+            let frame = tokio::time::timeout(BODY_TIMEOUT, body.lock().await.frame()).await;
+            match frame {
                 Err(_) => return Err(io::Error::from(io::ErrorKind::TimedOut)),
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(error))) => return Err(io::Error::other(error)),
@@ -39,7 +46,26 @@ fn upload(body: Body) -> Upload {
             }
         }
     });
-    Box::new(StreamReader::new(chunks.boxed()))
+    (Box::new(StreamReader::new(chunks.boxed())), rest)
+}
+
+/// What nobody has read of a body.
+struct Rest(Arc<Mutex<Body>>);
+
+impl Rest {
+    /// The outcome; of a refused archive the rest is read first. A socket closed while bytes wait in it tells its peer of
+    /// a broken connection, and the answer is lost.
+    async fn after<T>(self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if outcome.is_err() {
+            let (mut body, mut read) = (self.0.lock().await, 0);
+            while read < REFUSED_READ_MAX
+                && let Ok(Some(Ok(frame))) = tokio::time::timeout(BODY_TIMEOUT, body.frame()).await
+            {
+                read += frame.data_ref().map_or(0, bytes::Bytes::len);
+            }
+        }
+        outcome
+    }
 }
 
 /// Messages a line each, as Docker's streams have them.
@@ -53,7 +79,8 @@ pub(super) async fn load(
     Caller(caller): Caller,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let names = app.backend.load_image(caller, upload(body)).await?;
+    let (archive, rest) = upload(body);
+    let names = rest.after(app.backend.load_image(caller, archive).await).await?;
     Ok(lines(names.into_iter().map(|name| {
         let what = if name.starts_with("sha256:") { "Loaded image ID" } else { "Loaded image" };
         json!({ "stream": format!("{what}: {name}\n") })
@@ -95,7 +122,8 @@ pub(super) async fn create(
         comment: message.filter(|m| !m.is_empty()).unwrap_or_else(|| "Imported from -".to_owned()),
         changes: repeated(request.uri().query().unwrap_or(""), "changes"),
     };
-    let id = app.backend.import_image(caller, upload(request.into_body()), import).await?;
+    let (archive, rest) = upload(request.into_body());
+    let id = rest.after(app.backend.import_image(caller, archive, import).await).await?;
     Ok(lines([json!({ "status": id })]))
 }
 
