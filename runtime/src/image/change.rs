@@ -7,6 +7,8 @@ use crate::error::Error;
 
 /// Instructions of one import.
 const CHANGES_MAX: usize = 100;
+/// Docker takes no shorter span for a health check; in nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
 
 /// A configuration with these instructions carried out, in order.
 pub(super) fn apply_all(changes: &[String]) -> Result<Value, Error> {
@@ -82,10 +84,13 @@ fn apply(config: &mut Map<String, Value>, change: &str) -> Result<(), Error> {
             }
             config.insert("StopSignal".to_owned(), json!(signal));
         }
+        "HEALTHCHECK" => {
+            config.insert("Healthcheck".to_owned(), check(rest)?);
+        }
         "ONBUILD" => list(config, "OnBuild").push(json!(rest)),
         _ => {
             return Err(bad(format!(
-                "{word} is not a valid change command: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR are"
+                "{word} is not a valid change command: CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR are"
             )));
         }
     }
@@ -116,6 +121,57 @@ fn command(text: &str) -> Result<Value, Error> {
         Some(words) => json!(words),
         None => json!(["/bin/sh", "-c", text]),
     })
+}
+
+/// `NONE`, or `[--interval=…] [--timeout=…] [--start-period=…] [--start-interval=…] [--retries=…] CMD …`.
+fn check(text: &str) -> Result<Value, Error> {
+    let mut check = Map::new();
+    let mut rest = text;
+    while let Some(option) = rest.strip_prefix("--") {
+        let (option, after) = option.split_once(char::is_whitespace).unwrap_or((option, ""));
+        let (name, value) = option.split_once('=').unwrap_or((option, ""));
+        let (key, number) = match name {
+            "interval" => ("Interval", nanoseconds(name, value)?),
+            "timeout" => ("Timeout", nanoseconds(name, value)?),
+            "start-period" => ("StartPeriod", nanoseconds(name, value)?),
+            "start-interval" => ("StartInterval", nanoseconds(name, value)?),
+            "retries" => match value.parse::<u32>() {
+                Ok(retries) => ("Retries", u64::from(retries)),
+                Err(_) => return Err(bad(format!("HEALTHCHECK --retries={value} is no number"))),
+            },
+            _ => return Err(bad(format!("unknown flag of HEALTHCHECK: --{name}"))),
+        };
+        check.insert(key.to_owned(), json!(number));
+        rest = after.trim_start();
+    }
+    let (kind, command) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let command = command.trim();
+    let test = match kind.to_ascii_uppercase().as_str() {
+        "NONE" if !command.is_empty() => {
+            return Err(bad("HEALTHCHECK NONE takes no arguments"));
+        }
+        "NONE" => vec!["NONE".to_owned()],
+        "CMD" => match as_list(command)? {
+            Some(words) if !words.is_empty() => {
+                std::iter::once("CMD".to_owned()).chain(words).collect()
+            }
+            None if !command.is_empty() => vec!["CMD-SHELL".to_owned(), command.to_owned()],
+            Some(_) | None => return Err(bad("there is no command after HEALTHCHECK CMD")),
+        },
+        _ => return Err(bad(format!("unknown type {kind:?} in HEALTHCHECK: write CMD or NONE"))),
+    };
+    check.insert("Test".to_owned(), json!(test));
+    Ok(Value::Object(check))
+}
+
+/// A span such as `1m30s`; nought is Docker's own.
+fn nanoseconds(name: &str, text: &str) -> Result<u64, Error> {
+    let span = text.parse::<jiff::SignedDuration>().ok();
+    match span.and_then(|span| u64::try_from(span.as_nanos()).ok()) {
+        None => Err(bad(format!("HEALTHCHECK --{name}={text} is no span of time such as 30s"))),
+        Some(1..MILLISECOND) => Err(bad(format!("HEALTHCHECK --{name} cannot be less than 1ms"))),
+        Some(nanos) => Ok(nanos),
+    }
 }
 
 fn one(word: &str, text: &str) -> Result<String, Error> {
@@ -221,10 +277,36 @@ mod tests {
     }
 
     #[test]
+    fn a_check_is_what_docker_makes_of_it() {
+        let check = |change| changed(&[change]).unwrap()["Healthcheck"].clone();
+        assert_eq!(check("HEALTHCHECK NONE"), json!({"Test": ["NONE"]}));
+        assert_eq!(check("healthcheck cmd a | b"), json!({"Test": ["CMD-SHELL", "a | b"]}));
+        let full = "HEALTHCHECK --interval=1m30s --timeout=1.5s  --start-period=0s \
+                    --start-interval=20ms --retries=2 CMD [\"/ok\", \"--fast\"]";
+        let expected = json!({
+            "Test": ["CMD", "/ok", "--fast"], "Interval": 90_000_000_000_u64, "Timeout": 1_500_000_000_u64,
+            "StartPeriod": 0, "StartInterval": 20_000_000, "Retries": 2,
+        });
+        assert_eq!(check(full), expected);
+        let last = changed(&["HEALTHCHECK CMD a", "HEALTHCHECK NONE"]).unwrap();
+        assert_eq!(last["Healthcheck"], json!({"Test": ["NONE"]}));
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         for (change, reason) in [
             ("RUN rm -rf /", "not a valid change command"),
-            ("HEALTHCHECK NONE", "not a valid change command"),
+            ("HEALTHCHECK", "requires at least one argument"),
+            ("HEALTHCHECK NONE now", "takes no arguments"),
+            ("HEALTHCHECK true", "unknown type \"true\""),
+            ("HEALTHCHECK CMD", "no command after"),
+            ("HEALTHCHECK CMD []", "no command after"),
+            ("HEALTHCHECK --interval=5s", "unknown type"),
+            ("HEALTHCHECK --interval=soon CMD true", "no span of time"),
+            ("HEALTHCHECK --interval=-5s CMD true", "no span of time"),
+            ("HEALTHCHECK --timeout=999us CMD true", "cannot be less than 1ms"),
+            ("HEALTHCHECK --retries=-1 CMD true", "is no number"),
+            ("HEALTHCHECK --often CMD true", "unknown flag of HEALTHCHECK: --often"),
             ("", "requires at least one argument"),
             ("CMD", "requires at least one argument"),
             ("CMD [sh]", "no list of words"),
