@@ -43,8 +43,10 @@ pub(super) fn plan(state: &State, touched: &Touched, now: Time, plan: &mut Plan)
         }
         match state.services.get(&id) {
             Some(service) => {
-                // What is asked for anew changes what every slot needs.
-                let slots = if service.updating().is_some() { Slots::All } else { slots };
+                // What is asked for anew changes what every slot needs; of a global service also the end of an update
+                // does, and all its nodes are counted in any case.
+                let every = service.updating().is_some() || service.spec.mode == Mode::Global;
+                let slots = if every { Slots::All } else { slots };
                 let mut draft = Draft::default();
                 draft.look_at(state, service, slots, now);
                 draft.count(state, service, room);
