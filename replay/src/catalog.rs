@@ -191,10 +191,8 @@ impl Catalog {
             let text = object.to_string();
             text.split_once('/').map_or_else(String::new, |(_, id)| id.to_owned())
         };
-        let last = |object: &ObjectId| {
-            let all = self.positions(*object);
-            all[..all.partition_point(|p| *p <= upto)].last().copied()
-        };
+        // By their first records: a task may still be cleared away when the one in its place runs already.
+        let first = |object: &ObjectId| self.positions(*object).first().copied();
         // A container's name is a task's name and its id.
         let bare = name.rsplit_once('.').map_or(name, |(_, last)| last);
         let exact = self.positions.keys().filter(|o| there(o)).find(|o| {
@@ -207,7 +205,7 @@ impl Catalog {
         let named = self.names.iter().filter(|(o, n)| n.eq_ignore_ascii_case(name) && there(o));
         let mut named: Vec<ObjectId> = named.map(|(object, _)| *object).collect();
         // Names of one noun come one after the other; a service is meant before a network or a node of its name.
-        named.sort_by_key(|o| (rank(*o), std::cmp::Reverse(last(o))));
+        named.sort_by_key(|o| (rank(*o), std::cmp::Reverse(first(o))));
         if let Some(object) = named.first() {
             return Ok(*object);
         }

@@ -236,6 +236,20 @@ fn a_chain_without_end_is_cut_and_still_ends_with_the_user() {
 }
 
 #[test]
+fn a_task_that_is_cleared_away_late_does_not_take_its_name_back() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 1, &[]));
+    world.run();
+    let old = world.task(web, 1).id;
+    world.report(node_id(1), vec![(old, status(TaskState::Failed))]).unwrap();
+    world.settle();
+    let new = world.task(web, 1).id;
+    world.report(node_id(1), vec![(old, Sighting::Gone)]).unwrap();
+    let found = memory(&world).catalog().find("web.1", world.state.position);
+    assert_eq!((old != new, found), (true, Ok(ObjectId::Task(new))));
+}
+
+#[test]
 fn objects_are_found_at_the_moment_they_are_asked_for() {
     let mut world = World::of(1);
     let first = world.service(service("web", 1, &[]));
