@@ -453,7 +453,7 @@ impl Backend for Service {
             let program = args.first().cloned().unwrap_or_default();
             running.face.submit(caller, None, Command::StartExec { task, program }).await?;
             let terminal = terminal.map(window);
-            let spec = ExecSpec { args, env, user, dir, stdin, terminal };
+            let spec = ExecSpec { args, env, user, dir, stdin, terminal, tied: false };
             let session = self.runtime.exec(task, spec).await.map_err(machine)?;
             let skein_runtime::api::ExecSession { pid, stdin, stdout, stderr, resize, exit } =
                 session;

@@ -15,6 +15,7 @@ use skein_events::task::spec::Limits;
 use skein_events::time::{Span, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::check::Check;
 use crate::error::Error;
 use crate::image::{Details, Digest, Image, Import, Loaded, Prune, Pruned, Removed, Usage};
 use crate::log::{Keep, Line};
@@ -54,6 +55,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn remove(&self, id: TaskId) -> Answer<()>;
     /// Runs a further process in a running container.
     fn exec(&self, id: TaskId, exec: ExecSpec) -> Answer<ExecSession>;
+    /// How a container is asked whether it is well: what it was made with, the image's part included.
+    fn check(&self, id: TaskId) -> Answer<Option<Check>>;
     /// What a container said. It can be asked some time after the container was removed: an ended task's last words are
     /// what one looks for. [`Error::NoLogs`] if its output is not kept, [`Error::NoSuchContainer`] if nothing is known.
     fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines>;
@@ -238,6 +241,10 @@ pub struct ExecSpec {
     /// The terminal it gets, if it gets one; standard output and error are one then.
     #[serde(default)]
     pub terminal: Option<WindowSize>,
+    /// Whether it, with its process group, is killed when nobody waits for its end any more; a shim that does not know
+    /// the word leaves it running.
+    #[serde(default)]
+    pub tied: bool,
 }
 
 /// How big a terminal is; zero is not known.

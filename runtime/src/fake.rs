@@ -15,6 +15,7 @@ use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
     LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
+use crate::check::Check;
 use crate::error::Error;
 use crate::image::{
     Details, Digest, Image, ImageConfig, Import, Loaded, Prune, Pruned, Removed, Usage,
@@ -44,7 +45,12 @@ pub struct Fate {
     pub life: Life,
     /// How long after its stop signal the process ends; `None`: it ignores the signal and must be killed.
     pub stop_takes: Option<Span>,
+    /// Exit statuses of further processes, in their order; then 0. [`NEVER_ENDS`] is one that does not end.
+    pub exec_codes: Vec<i32>,
 }
+
+/// No exit status.
+pub const NEVER_ENDS: i32 = -1;
 
 impl Default for Fate {
     /// A container that starts in 10 ms, runs for ever, and ends at once when asked.
@@ -56,6 +62,7 @@ impl Default for Fate {
             start_fails: None,
             life: Life::Forever,
             stop_takes: Some(Span(0)),
+            exec_codes: Vec::new(),
         }
     }
 }
@@ -105,6 +112,7 @@ struct Slot {
     name: String,
     pid: u32,
     fate: Fate,
+    check: Option<Check>,
     state: State,
     changed: watch::Sender<u64>,
 }
@@ -303,7 +311,8 @@ impl Runtime for FakeRuntime {
                 let pid = machine.next_pid;
                 let (changed, _) = watch::channel(0);
                 let (name, fate, state) = (container.name.clone(), fate.clone(), State::Creating);
-                let slot = Slot { name, pid, fate, state, changed };
+                let check = Check::of(&container.spec.health, &ImageConfig::default());
+                let slot = Slot { name, pid, fate, check, state, changed };
                 machine.slots.insert(id, slot);
                 pid
             };
@@ -403,16 +412,27 @@ impl Runtime for FakeRuntime {
             if !matches!(slot.at(now), State::Running { .. }) {
                 return Err(Error::Busy { id, state: "not running" });
             }
+            let codes = &mut slot.fate.exec_codes;
+            let code = if codes.is_empty() { 0 } else { codes.remove(0) };
             Ok(ExecSession {
                 pid: slot.pid,
                 stdin: exec.stdin.then(|| Box::pin(tokio::io::sink()) as _),
                 stdout: Box::pin(std::io::Cursor::new(exec.args.join(" ").into_bytes())),
                 stderr: Box::pin(tokio::io::empty()),
                 resize: exec.terminal.map(|_| Arc::new(|_| Ok(())) as _),
-                exit: async { Ok(0) }.boxed(),
+                exit: if code == NEVER_ENDS {
+                    futures::future::pending().boxed()
+                } else {
+                    async move { Ok(code) }.boxed()
+                },
             })
         }
         .boxed()
+    }
+
+    fn check(&self, id: TaskId) -> Answer<Option<Check>> {
+        let check = self.machine().slots.get(&id).map(|slot| slot.check.clone());
+        async move { check.ok_or(Error::NoSuchContainer(id)) }.boxed()
     }
 
     /// A fake container says its name, on both streams, when it was made; who follows waits for its end.

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod api;
+pub mod check;
 pub mod error;
 pub mod fake;
 pub mod image;

@@ -1,6 +1,7 @@
 //! The node's end of a session: keeps what it was assigned, has it carried out, says what became of it.
 //! Sees its own assignment and nothing else of the swarm, on managers too.
 
+mod checkup;
 pub mod names;
 mod task;
 

@@ -21,7 +21,7 @@ use skein_runtime::log::Keep;
 use skein_store::failpoint;
 
 use super::names::Asker;
-use super::{AgentActor, Saw, Tools};
+use super::{AgentActor, Saw, Tools, checkup};
 
 /// Orders that may wait: only the last one counts.
 const MAILBOX: usize = 16;
@@ -194,25 +194,60 @@ impl Life {
     }
 
     async fn run(&mut self, pid: u32) -> End {
-        self.tell(self.status(TaskState::Running, "started", Some(pid)));
+        let check = match self.tools.runtime.check(self.task.id).await {
+            Ok(check) => check,
+            Err(error) => return End::Status(failed(&chain(&error))),
+        };
+        // A task with a check serves nobody before it passed one.
+        if check.is_some() {
+            self.tell(self.status(TaskState::Starting, "started, not yet healthy", Some(pid)));
+        } else {
+            self.tell(self.status(TaskState::Running, "started", Some(pid)));
+        }
+        let unwell = async {
+            match &check {
+                Some(check) => {
+                    let well = || self.tell(self.status(TaskState::Running, "healthy", Some(pid)));
+                    checkup::until_unwell(&*self.tools.runtime, self.task.id, check, well).await
+                }
+                None => std::future::pending().await,
+            }
+        };
         let exit = self.tools.runtime.wait(self.task.id);
         let mut orders = self.orders.clone();
         let stop = async move {
             // The sender lives as long as the actor that runs this.
             drop(orders.wait_for(|o| *o >= Order::Stop).await);
         };
-        futures::pin_mut!(exit, stop);
-        match futures::future::select(exit, stop).await {
-            futures::future::Either::Left((Ok(exit), _)) => End::Status(self.ended(exit)),
-            futures::future::Either::Left((Err(error), _)) => {
-                End::Status(failed(&format!("the container cannot be waited for: {error}")))
-            }
-            futures::future::Either::Right(_) => {
-                let grace = self.task.spec.container.stop_grace;
-                if let Err(error) = self.tools.runtime.stop(self.task.id, None, grace).await {
-                    tracing::warn!(task = %self.task.id, %error, "stopping");
+        tokio::select! {
+            biased;
+            exit = exit => match exit {
+                Ok(exit) => End::Status(self.ended(exit)),
+                Err(error) => {
+                    End::Status(failed(&format!("the container cannot be waited for: {error}")))
                 }
+            },
+            () = stop => {
+                self.stop().await;
                 End::Told
+            }
+            why = unwell => {
+                // Nothing takes its place before it has ended.
+                let code = self.stop().await.map(|exit| exit.code);
+                let error = Some(format!("task: unhealthy container: {why}"));
+                let status = self.status(TaskState::Failed, "failed", None);
+                End::Status(TaskStatus { error, exit_code: code, ..status })
+            }
+        }
+    }
+
+    async fn stop(&self) -> Option<Exit> {
+        let grace = self.task.spec.container.stop_grace;
+        match self.tools.runtime.stop(self.task.id, None, grace).await {
+            Ok(exit) => Some(exit),
+            Err(error) => {
+                tracing::warn!(task = %self.task.id, %error, "stopping");
+                None
             }
         }
     }

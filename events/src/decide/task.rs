@@ -350,7 +350,9 @@ pub(super) fn start_exec(
     program: &str,
 ) -> Result<Vec<NewEvent>, Refusal> {
     let task = check::task(state, id)?;
-    if task.status.state != TaskState::Running || task.gone {
+    // One that is not healthy yet is looked into, too.
+    let runs = matches!(task.status.state, TaskState::Starting | TaskState::Running);
+    if !runs || task.gone {
         return Err(Refusal::Invalid(format!(
             "task {} is not running: it is {}",
             state.task_name(task),

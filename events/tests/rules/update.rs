@@ -184,6 +184,24 @@ fn a_task_that_fails_while_it_is_watched_counts_and_a_later_one_does_not() {
 }
 
 #[test]
+fn a_task_that_is_not_healthy_yet_is_waited_for_serves_nobody_and_counts_when_it_fails() {
+    let order = UpdateOrder::StartFirst;
+    let (mut world, web) = running(UpdateConfig { order, ..UpdateConfig::default() });
+    world.update(web, image);
+    world.settle();
+    world.said(web, 1, TaskState::Starting);
+    world.pass(Span::seconds(3_600));
+    let starting = world.state.head_of_slot(web, 1).unwrap().clone();
+    assert!(!world.state.is_named(&starting));
+    assert_eq!(world.clean(web), [1], "no second slot is begun");
+    assert_eq!(world.running(web), 4, "the old task serves on");
+    // One may look why.
+    world.user(Command::StartExec { task: starting.id, program: "sh".to_owned() });
+    world.said(web, 1, TaskState::Failed);
+    assert_eq!(world.update_state(web).0, UpdateState::Paused);
+}
+
+#[test]
 fn so_many_may_fail_and_all_may_when_it_goes_on_regardless() {
     let max_failure_ratio = Millionths(250_000);
     let config = UpdateConfig { max_failure_ratio, ..UpdateConfig::default() };

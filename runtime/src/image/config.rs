@@ -39,6 +39,30 @@ pub struct ImageConfig {
     /// Signal that asks the process to end.
     #[serde(deserialize_with = "null_as_default")]
     pub stop_signal: String,
+    /// How it is found out whether the program is well.
+    pub healthcheck: Option<ImageCheck>,
+    /// What a shell's line is given to.
+    #[serde(deserialize_with = "null_as_default")]
+    pub shell: Vec<String>,
+}
+
+/// The `Healthcheck` of an image; spans in nanoseconds, 0 where it says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageCheck {
+    /// `CMD` and words, or `CMD-SHELL` and a line, or `NONE`.
+    #[serde(deserialize_with = "null_as_default")]
+    pub test: Vec<String>,
+    /// Time between two checks.
+    pub interval: i64,
+    /// How long one may take.
+    pub timeout: i64,
+    /// Time in which failures do not count.
+    pub start_period: i64,
+    /// Time between two checks meanwhile.
+    pub start_interval: i64,
+    /// Failures in a row that mean unwell.
+    pub retries: i64,
 }
 
 /// Go writes `null` for an empty list.

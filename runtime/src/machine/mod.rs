@@ -38,6 +38,7 @@ use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
     LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
+use crate::check::Check;
 use crate::error::{Context as _, Error};
 use crate::image::digest;
 use crate::image::store::{ID_DIGITS, Store};
@@ -182,6 +183,7 @@ impl Machine {
         let id = container.id;
         let (image, _held) = self.lease_image(&container.spec)?;
         let process = spec::process(&container, &image.config, self.0.device_cgroup)?;
+        let check = Check::of(&container.spec.health, &image.config);
         let dir = self.container_dir(id);
         match fs::create_dir(&dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -204,6 +206,7 @@ impl Machine {
             library: self.library(),
             cgroup: self.cgroup(id),
             filter: self.0.filter.clone(),
+            check,
             container,
             process,
             dir,
@@ -475,6 +478,14 @@ impl Runtime for Machine {
                 return Err(Error::Busy { id, state: "not running" });
             };
             link.exec(exec).await
+        }
+        .boxed()
+    }
+    fn check(&self, id: TaskId) -> Answer<Option<Check>> {
+        let this = self.clone();
+        async move {
+            let order = this.blocking(move |this| Ok(this.order(id))).await?;
+            order.map(|order| order.check).ok_or(Error::NoSuchContainer(id))
         }
         .boxed()
     }

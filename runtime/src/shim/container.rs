@@ -61,6 +61,7 @@ impl Made {
             volumes,
             logs: _,    // the server's
             sockets: _, // the server's
+            check: _,   // the daemon's
             library,
             cgroup,
             filter,

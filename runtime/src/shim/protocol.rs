@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use crate::api::{Container, ExecSpec, Exit};
+use crate::check::Check;
 use crate::error::Error;
 use crate::signal::Signal;
 use crate::spec::Process;
@@ -34,6 +35,9 @@ pub(crate) struct Order {
     /// The container library's own directory.
     pub(crate) library: PathBuf,
     pub(crate) cgroup: String,
+    /// How the daemon asks whether it is well; not the shim's, kept here because the image may change its name.
+    #[serde(default)]
+    pub(crate) check: Option<Check>,
     /// The filter of system calls, in base 64.
     pub(crate) filter: String,
 }

@@ -61,8 +61,14 @@ pub(super) struct Server {
     log: Writer,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
-    /// Further processes, and who asked for them.
-    further: BTreeMap<u32, u64>,
+    /// Further processes.
+    further: BTreeMap<u32, Further>,
+}
+
+/// Who asked for a further process, and whether it ends with him.
+struct Further {
+    client: u64,
+    tied: bool,
 }
 
 /// How a process ended.
@@ -223,7 +229,7 @@ impl Server {
             let pid = u32::try_from(pid.as_raw()).unwrap_or(0);
             if pid == self.made.pid {
                 first = Some(Ended { pid, code, signal });
-            } else if let Some(client) = self.further.remove(&pid) {
+            } else if let Some(Further { client, tied: _ }) = self.further.remove(&pid) {
                 self.tell(client, &Reply::ExecEnded { code });
             }
         }
@@ -233,7 +239,16 @@ impl Server {
         if let Some(client) = self.clients.get_mut(&id)
             && send_line(&mut client.stream, reply).is_err()
         {
-            self.clients.remove(&id);
+            self.hang_up(id);
+        }
+    }
+
+    /// Forgets a client, and kills what is tied to him.
+    fn hang_up(&mut self, id: u64) {
+        self.clients.remove(&id);
+        let tied = self.further.iter().filter(|(_, f)| f.tied && f.client == id);
+        for pid in tied.map(|(pid, _)| *pid) {
+            kill_group(pid);
         }
     }
 
@@ -254,8 +269,7 @@ impl Server {
     fn hear(&mut self, id: u64) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if !client.receive() {
-            self.clients.remove(&id);
-            return;
+            return self.hang_up(id);
         }
         while let Some(client) = self.clients.get_mut(&id)
             && let Some(newline) = client.buffer.iter().position(|byte| *byte == b'\n')
@@ -265,7 +279,7 @@ impl Server {
             match serde_json::from_slice(&line) {
                 Ok(request) => self.answer(id, request, files),
                 // A newer daemon knows more than we do; it learns so by being hung up on.
-                Err(_) => drop(self.clients.remove(&id)),
+                Err(_) => self.hang_up(id),
             }
         }
     }
@@ -290,7 +304,7 @@ impl Server {
             }
             Request::Exec(exec) | Request::ExecInTerminal(exec) => {
                 self.made.exec(&exec, files).map(|pid| {
-                    self.further.insert(pid, id);
+                    self.further.insert(pid, Further { client: id, tied: exec.tied });
                     Some(Reply::ExecStarted { pid })
                 })
             }
@@ -365,6 +379,13 @@ fn send_signal(pid: u32, number: i32) -> Result<(), Error> {
             error => Err(error).context("send a signal"),
         },
     }
+}
+
+/// A further process leads a session, so its group is its own.
+fn kill_group(pid: u32) {
+    let pid = i32::try_from(pid).expect("a process id fits");
+    // SAFETY: the process is our child and not yet waited for, so the number is still its own.
+    unsafe { libc::kill(-pid, libc::SIGKILL) };
 }
 
 /// Listens under a path longer than a socket's address may be.

@@ -285,6 +285,16 @@ fn uncompressed(layer: &[u8]) -> Vec<u8> {
 
 /// What `docker save` would write for an image of these layers.
 pub(crate) fn image_archive(layers: &[Vec<u8>], name: &str) -> Vec<u8> {
+    let config = serde_json::json!({ "Env": ["FROM_IMAGE=1"], "Cmd": ["sh"], "Labels": { "made": "by test" } });
+    image_archive_of(layers, name, &config)
+}
+
+/// The same with a `config` of one's own.
+pub(crate) fn image_archive_of(
+    layers: &[Vec<u8>],
+    name: &str,
+    config: &serde_json::Value,
+) -> Vec<u8> {
     let digest = |bytes: &[u8]| skein_runtime::image::Digest::of(bytes);
     let diff_ids: Vec<String> =
         layers.iter().map(|layer| digest(&uncompressed(layer)).to_string()).collect();
@@ -292,7 +302,7 @@ pub(crate) fn image_archive(layers: &[Vec<u8>], name: &str) -> Vec<u8> {
         "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
         "os": "linux",
         "created": "2026-01-01T00:00:00Z",
-        "config": { "Env": ["FROM_IMAGE=1"], "Cmd": ["sh"], "Labels": { "made": "by test" } },
+        "config": config,
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
     }))
     .unwrap();

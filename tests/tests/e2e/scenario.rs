@@ -87,6 +87,11 @@ fn services_are_updated_and_rolled_back() {
 }
 
 #[test]
+fn an_unhealthy_task_is_replaced() {
+    tell("health.txt", &Daemon::with_swarm());
+}
+
+#[test]
 fn placeholders_are_filled_in() {
     tell("templates.txt", &Daemon::with_swarm());
 }

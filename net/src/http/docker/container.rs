@@ -67,8 +67,13 @@ async fn prune(Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &nothing))
 }
 
+/// A container that has not passed its health check yet runs all the same.
 fn is_running(task: &Task) -> bool {
-    task.status.state == TaskState::Running
+    task.status.state == TaskState::Running || is_starting(task)
+}
+
+fn is_starting(task: &Task) -> bool {
+    task.status.state == TaskState::Starting
 }
 
 /// Docker looks for a container's name anywhere in it.
@@ -202,7 +207,8 @@ pub(super) fn summary_model(
             models::ContainerSummaryStateEnum::EXITED
         }),
         status: Some(if running {
-            format!("Up {}", seconds(now.since(task.status_at)))
+            let health = if is_starting(task) { " (health: starting)" } else { "" };
+            format!("Up {}{health}", seconds(now.since(task.status_at)))
         } else {
             format!("Exited ({})", task.status.exit_code.unwrap_or(0))
         }),

@@ -404,7 +404,6 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         "/TaskTemplate/Resources/Reservations/GenericResources",
         "/EndpointSpec/Ports",
         "/EndpointSpec/Mode",
-        "/TaskTemplate/ContainerSpec/Healthcheck",
     ] {
         let message = server.post("/v1.50/services/create", &rich.to_string()).await.refused(501);
         refused.push(message);
@@ -421,8 +420,7 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         configs are not there yet: leave out --config and put the file into the image
         generic resources are not there yet: leave out --generic-resource
         published ports are not there yet: leave out --publish and reach the service by its name on a network
-        endpoint mode vip is not there yet: add --endpoint-mode dnsrr
-        health checks are not there yet: leave out the --health-… options"#]]
+        endpoint mode vip is not there yet: add --endpoint-mode dnsrr"#]]
     .assert_eq(&refused.join("\n"));
     for (method, path) in [
         (Method::GET, "/secrets"),

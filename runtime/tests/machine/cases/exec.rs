@@ -4,9 +4,11 @@ use skein_runtime::api::{ExecSession, ExecSpec, Runtime as _, WindowSize};
 use skein_runtime::error::Error;
 use skein_runtime::signal::Signal;
 
+use skein_events::time::Span;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::rig::{Rig, words};
+use super::run::until;
+use crate::rig::{Rig, busybox_layer, image_archive_of, open, words};
 
 pub(crate) fn streams() {
     let rig = Rig::new();
@@ -205,4 +207,51 @@ fn parent_of(pid: u32) -> u32 {
 
 fn terminal_of(pid: u32) -> i64 {
     stat(pid, 4)
+}
+
+pub(crate) fn tied() {
+    let rig = Rig::new();
+    let container = rig.container("while :; do sleep 0.05; done");
+    rig.start(&container);
+    // A shell and what it started, in one process group.
+    let begin = |script: &str, tied| {
+        let args = words(&["sh", "-c", script]);
+        let exec = ExecSpec { args, tied, ..ExecSpec::default() };
+        rig.run(rig.machine.exec(container.id, exec)).unwrap()
+    };
+    let runs = |name: &str| {
+        let said = rig.shell(container.id, "ps -o args");
+        said.stdout.lines().any(|line| line.trim() == name)
+    };
+    let free = begin("sleep 1111 & wait", false);
+    let tied = begin("sleep 2222 & wait", true);
+    until(|| runs("sleep 1111") && runs("sleep 2222"));
+    drop((free, tied));
+    until(|| !runs("sleep 2222"));
+    assert!(runs("sleep 1111"), "nobody asked for its end");
+    assert_eq!(rig.shell(container.id, "exit 5").code, 5, "the container is as before");
+}
+
+pub(crate) fn check() {
+    let rig = Rig::new();
+    let config = serde_json::json!({
+        "Cmd": ["sh"],
+        "Healthcheck": { "Test": ["CMD-SHELL", "exit 1"], "Interval": 7_000_000_000_u64, "Retries": 2 },
+    });
+    let archive = image_archive_of(&[busybox_layer()], "checked:latest", &config);
+    rig.run(rig.machine.load(Box::pin(std::io::Cursor::new(archive)))).unwrap();
+    let mut container = rig.container("while :; do sleep 0.05; done");
+    container.spec.image = "checked".to_owned();
+    container.spec.health.timeout = Span::seconds(9);
+    let plain = rig.container("true");
+    rig.start(&container);
+    rig.start(&plain);
+    // A later daemon knows it as well, whatever became of the image's name.
+    for machine in [&rig.machine, &open(rig.dir.path())] {
+        let check = rig.run(machine.check(container.id)).unwrap().unwrap();
+        assert_eq!(check.args, ["/bin/sh", "-c", "exit 1"]);
+        assert_eq!((check.interval, check.timeout), (Span::seconds(7), Span::seconds(9)));
+        assert_eq!((check.retries, check.start_interval), (2, Span::seconds(5)));
+        assert_eq!(rig.run(machine.check(plain.id)).unwrap(), None);
+    }
 }

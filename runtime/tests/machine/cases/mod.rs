@@ -11,7 +11,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 28] = [
+pub(crate) const ALL: [Case; 30] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -22,6 +22,8 @@ pub(crate) const ALL: [Case; 28] = [
     ("exec_takes_user_directory_and_environment", exec::settings),
     ("a_further_process_has_a_terminal_of_its_own", exec::terminal),
     ("a_hostile_inside_gives_no_other_terminal", exec::hostile_terminal),
+    ("a_tied_process_ends_with_whoever_asked_for_it", exec::tied),
+    ("a_check_is_filled_in_by_the_image_and_outlives_the_daemon", exec::check),
     ("a_follower_hears_everything_across_files_until_the_end", logs::follow),
     ("a_follower_stops_at_the_time_asked_for", logs::until),
     ("logs_outlive_their_container", logs::after_the_end),

@@ -1,5 +1,4 @@
-//! The container of a task, in Docker's words and in ours. What no spec of ours has a word for is refused here; what a
-//! spec can say and nobody carries out yet is refused in `absent`.
+//! The container of a task, in Docker's words and in ours. What no spec of ours has a word for is refused here.
 
 use bollard_stubs::models;
 

@@ -8,10 +8,17 @@ use skein_events::time::Span;
 
 use super::{signed, some, unsigned};
 
+/// A millisecond.
+const LEAST: u64 = 1_000_000;
+
 pub(super) fn health(config: Option<models::HealthConfig>) -> Result<HealthCheck, Refusal> {
     let models::HealthConfig { test, interval, timeout, retries, start_period, start_interval } =
         config.unwrap_or_default();
-    let span = |what, value| unsigned(what, value).map(Span);
+    // As Docker has it: less would be a machine that does nothing else.
+    let span = |what: &str, value| match unsigned(what, value)? {
+        1..LEAST => Err(Refusal::Invalid(format!("{what} cannot be less than 1ms"))),
+        nanos => Ok(Span(nanos)),
+    };
     Ok(HealthCheck {
         test: self::test(&test.unwrap_or_default())?,
         interval: span("Interval in Healthcheck", interval)?,

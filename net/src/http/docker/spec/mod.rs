@@ -1,8 +1,7 @@
 //! A service's spec, in Docker's words and in ours: each part has both directions in one file.
 //! What is read is written back the same, with the defaults clients always send left out, so that sending again what was
-//! read changes nothing. What is not there yet is refused with what to type instead (`absent`), never dropped.
+//! read changes nothing. What is not there yet is refused with what to type instead, never dropped.
 
-mod absent;
 mod container;
 mod health;
 mod mount;
@@ -39,12 +38,6 @@ pub(super) struct Requested {
 
 /// Reads a spec that can be carried out.
 pub(super) fn requested(state: &State, spec: models::ServiceSpec) -> Result<Requested, Refusal> {
-    let requested = read(state, spec)?;
-    absent::check(&requested)?;
-    Ok(requested)
-}
-
-fn read(state: &State, spec: models::ServiceSpec) -> Result<Requested, Refusal> {
     let models::ServiceSpec {
         name,
         labels,

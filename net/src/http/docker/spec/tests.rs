@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use skein_events::state::State;
 
-use super::{model, read};
+use super::{model, requested};
 use crate::http::body;
 
 /// Every option of Docker's client for containers, placement and updates, as it sends them.
@@ -56,11 +56,11 @@ fn everything() -> Value {
 /// What a client reads after it has sent this.
 fn back(sent: &Value) -> Value {
     let spec = body::parse(sent.to_string().as_bytes()).unwrap();
-    let read = read(&State::default(), spec).unwrap();
+    let read = requested(&State::default(), spec).unwrap();
     let shown = model(&read.spec, &read.env, false);
     // Sent again, it is the same: no task is replaced.
     let text = serde_json::to_string(&shown).unwrap();
-    let again = super::read(&State::default(), body::parse(text.as_bytes()).unwrap()).unwrap();
+    let again = requested(&State::default(), body::parse(text.as_bytes()).unwrap()).unwrap();
     assert_eq!(again, read);
     serde_json::from_str(&text.replace("\"HealthCheck\":", "\"Healthcheck\":")).unwrap()
 }
@@ -93,7 +93,7 @@ fn what_means_nothing_is_refused() {
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         spec.pointer_mut(parent).unwrap()[key] = value;
         let spec = body::parse(spec.to_string().as_bytes()).unwrap();
-        read(&State::default(), spec).unwrap_err().to_string()
+        requested(&State::default(), spec).unwrap_err().to_string()
     };
     let container = "/TaskTemplate/ContainerSpec";
     let cases = [
@@ -106,6 +106,7 @@ fn what_means_nothing_is_refused() {
         (format!("{container}/Mounts"), json!([{"Type": "npipe", "Target": "/t"}])),
         (format!("{container}/Healthcheck"), json!({"Test": ["true"]})),
         (format!("{container}/Healthcheck"), json!({"Test": ["CMD"]})),
+        (format!("{container}/Healthcheck"), json!({"Test": ["CMD", "true"], "Timeout": 999_999})),
         (format!("{container}/Secrets"), json!([{"SecretName": "s"}])),
         ("/TaskTemplate/Placement/Constraints".to_owned(), json!(["foo"])),
         ("/TaskTemplate/Placement/Preferences".to_owned(), json!([{}])),
@@ -122,6 +123,7 @@ fn what_means_nothing_is_refused() {
         named pipes are of Windows: use type=bind, type=volume or type=tmpfs
         Healthcheck: a test begins with NONE, CMD or CMD-SHELL, not "true"
         Healthcheck: there is no command after CMD
+        Timeout in Healthcheck cannot be less than 1ms
         secrets are not there yet: leave out --secret and give values with --env
         invalid constraint "foo": write KEY==VALUE or KEY!=VALUE, such as node.labels.disk==ssd
         a placement preference spreads over a label: write spread=node.labels.NAME
