@@ -60,9 +60,9 @@ impl Window {
     /// Asks for the size until it is that one: a client tells it beside what is typed.
     fn shows_size(&self, told: &str) {
         until(told, || {
-            self.keys("stty size\r");
-            self.hear("stty size");
-            self.hear("~ # ").contains(told).then_some(())
+            // What is typed is drawn again by the shell as it pleases; what a command prints is not.
+            self.keys("echo \"at $(stty size) now\"\r");
+            self.hear(" now\r\n").contains(&format!("at {told} now")).then_some(())
         });
     }
 
