@@ -433,7 +433,7 @@ impl Backend for Service {
     }
 
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {
-        Box::pin(async move { self.local_images().usage().await })
+        Box::pin(async move { self.local_images().usage(&self.local_volumes()).await })
     }
 
     fn exec(

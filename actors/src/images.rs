@@ -158,11 +158,10 @@ impl Images {
         Ok(ImagesPruned { removed: steps(removed), reclaimed })
     }
 
-    pub(crate) async fn usage(&self) -> Result<DiskUsage, Failure> {
+    pub(crate) async fn usage(&self, kept: &Volumes) -> Result<DiskUsage, Failure> {
         let images = self.list().await?;
         let Usage { layers, partial: _, containers, volumes } =
             self.runtime.usage().await.map_err(machine)?;
-        let kept = Volumes { runtime: self.runtime.clone(), membership: self.membership.clone() };
         let used = |c: skein_runtime::image::ContainerUsage| ContainerUsage {
             task: c.task,
             container: container_id(c.task),

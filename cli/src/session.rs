@@ -36,9 +36,20 @@ pub(crate) async fn remove(
     objects: &[String],
     because: &Because,
 ) -> Result<(), Failure> {
+    remove_so(session, route, objects, "", because).await
+}
+
+/// The same with a query for each, such as `?force=1`.
+pub(crate) async fn remove_so(
+    session: &mut Session,
+    route: &str,
+    objects: &[String],
+    query: &str,
+    because: &Because,
+) -> Result<(), Failure> {
     let mut refused = None;
     for object in objects {
-        let path = format!("{route}/{}", encode(object));
+        let path = format!("{route}/{}{query}", encode(object));
         match session.client.order(Method::DELETE, &path, nothing(), because).await {
             Ok(()) => session.screen.line(object)?,
             Err(Failure::Rehearsed(text)) => session.screen.line(text)?,

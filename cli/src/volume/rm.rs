@@ -1,11 +1,8 @@
 //! `skein volume rm`.
 
-use hyper::Method;
-
 use crate::args::Because;
-use crate::client::{encode, nothing};
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// Remove volumes and what is in them
 ///
@@ -25,20 +22,7 @@ pub(crate) struct Rm {
 
 impl Rm {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let force = if self.force { "?force=1" } else { "" };
-        let mut refused = None;
-        for volume in &self.volumes {
-            let path = format!("/volumes/{}{force}", encode(volume));
-            match session.client.order(Method::DELETE, &path, nothing(), &self.because).await {
-                Ok(()) => session.screen.line(volume)?,
-                Err(failure @ Failure::Refused { .. }) => {
-                    if let Some(earlier) = refused.replace(failure) {
-                        session.screen.note(earlier)?;
-                    }
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        refused.map_or(Ok(()), Err)
+        let query = if self.force { "?force=1" } else { "" };
+        session::remove_so(session, "/volumes", &self.volumes, query, &self.because).await
     }
 }

@@ -19,7 +19,7 @@ use crate::http::{App, Path, Query, json as answer};
 
 use super::{map, signed, unsupported};
 
-/// Longest label and option, and how many: what is kept of a volume is read whole with every list.
+/// Most bytes of labels and options together: what is kept of a volume is read whole with every list.
 const TEXT_MAX: usize = 64 << 10;
 
 pub(crate) fn routes() -> Router<App> {
