@@ -147,7 +147,7 @@ impl<'a> Draft<'a> {
             let head = of_slot.max_by_key(|t| (wanted(t), t.born));
             self.surplus.extend(surplus.iter().map(|t| (*t, update::instead_of(state, t))));
             let Some(task) = head else { continue };
-            match need(state, service, task) {
+            match need(state, service, task, now) {
                 Need::Nothing => {
                     let waits = task.is_live() && task.desired == TaskState::Ready;
                     if waits && restart::may_start(state, task, now) {
@@ -281,7 +281,7 @@ fn kept_in_slot(state: &State, service: ServiceId, slot: u64) -> Vec<&Task> {
     tasks
 }
 
-fn need(state: &State, service: &Service, task: &Task) -> Need {
+fn need(state: &State, service: &Service, task: &Task, now: Time) -> Need {
     if global::is_due(state, service, task) {
         return Need::Replacement(Span(0));
     }
@@ -297,6 +297,7 @@ fn need(state: &State, service: &Service, task: &Task) -> Need {
         return Need::Nothing; // on its way out, not ended yet: its slot is not free
     }
     match restart::delay(state, task, leaves) {
+        Some(_) if restart::is_early(task, now) => Need::Nothing,
         Some(delay) => Need::Replacement(delay),
         None => Need::Done,
     }

@@ -3,7 +3,7 @@
 use crate::decide::may_run;
 use crate::id::ServiceId;
 use crate::state::State;
-use crate::state::index::starts_by;
+use crate::state::index::{held_until, starts_by};
 use crate::task::spec::{RestartCondition, RestartPolicy};
 use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
@@ -31,6 +31,12 @@ pub(super) fn may_start(state: &State, task: &Task, now: Time) -> bool {
     let follows = task.replaces.and_then(|old| state.tasks.get(&old));
     let free = follows.is_none_or(|old| !may_run(state, old));
     task.start_at.map_or(free, |at| at <= now) || starts_by(task) <= now
+}
+
+/// Whether a task ended before its restart delay was over, as one does that cannot be prepared: what comes in its place
+/// waits until then, as in Swarm, so that a task without a chance is tried once a delay and not at once again.
+pub(super) fn is_early(task: &Task, now: Time) -> bool {
+    held_until(task).is_some_and(|at| at > now)
 }
 
 /// Whether a task ended, or never had a node to end on.

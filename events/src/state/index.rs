@@ -23,10 +23,15 @@ pub fn starts_by(task: &Task) -> Time {
     task.start_at.unwrap_or_else(|| task.created.after(STOP_WAIT))
 }
 
+/// Until when an ended task keeps its slot from being filled again: until its restart delay would have been over.
+pub fn held_until(task: &Task) -> Option<Time> {
+    task.start_at.filter(|_| task.desired == TaskState::Ready && task.has_ended())
+}
+
 /// Whose time has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
-    /// A task is to be started, or was waited for long enough.
+    /// A task is to be started or replaced, or was waited for long enough.
     Task(TaskId),
     /// A node was waited for long enough.
     Node(NodeId),
@@ -115,7 +120,7 @@ impl TaskKeys {
         #[cfg(not(feature = "mutants"))]
         let gone = task.gone;
         let waits = task.desired == TaskState::Ready && !ended;
-        let starts = waits.then(|| starts_by(task));
+        let starts = if waits { Some(starts_by(task)) } else { held_until(task) };
         Self {
             service: task.service,
             slot: task.slot,

@@ -55,6 +55,54 @@ fn killed_task_is_replaced_after_the_restart_delay() {
 }
 
 #[test]
+fn a_task_that_cannot_be_prepared_is_tried_once_a_delay() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 1, &[]));
+    let fail = |world: &mut World| {
+        world.settle();
+        let task = world.task(web, 1).clone();
+        world.report(node_id(1), vec![(task.id, status(TaskState::Rejected))]).unwrap();
+        world.settle();
+        task
+    };
+    let first = fail(&mut world);
+    assert_eq!(first.start_at, None);
+    for _ in 0..3 {
+        let waits = fail(&mut world);
+        let start = waits.start_at.unwrap();
+        assert_eq!(start, world.now.after(Span::seconds(5)));
+        assert_eq!(
+            world.task(web, 1).id,
+            waits.id,
+            "it keeps its slot until it would have started"
+        );
+        assert_eq!(skein_events::plan::wake_at(&world.state), Some(start));
+        world.pass(Span::seconds(4));
+        world.settle();
+        assert_eq!(world.task(web, 1).id, waits.id);
+        world.pass(Span::seconds(1));
+        world.settle();
+        assert_eq!(world.task(web, 1).replaces, Some(waits.id));
+    }
+}
+
+#[test]
+fn a_task_that_cannot_be_prepared_is_given_up_as_soon_as_nothing_follows_it() {
+    let mut world = World::of(1);
+    let mut web = service("web", 1, &[]);
+    web.task.restart.max_attempts = 1;
+    let web = world.service(web);
+    for _ in 0..2 {
+        world.settle();
+        let task = world.task(web, 1).id;
+        world.report(node_id(1), vec![(task, status(TaskState::Rejected))]).unwrap();
+    }
+    world.settle();
+    assert_eq!(world.task(web, 1).desired, TaskState::Shutdown, "there is no attempt left");
+    assert!(skein_events::plan::wake_at(&world.state).is_none_or(|at| at > world.now));
+}
+
+#[test]
 fn task_given_up_after_its_node_was_fenced_holds_nothing() {
     let mut world = World::of(2);
     let net = world.network("demo");
