@@ -38,7 +38,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::{DaemonArgs, LogFormat, LogLevel};
 use crate::failure::FATAL;
-use crate::{screen, supervisor};
+use crate::{memory, screen, supervisor};
 
 /// Where the host lists its resolvers.
 const RESOLVERS: &str = "/etc/resolv.conf";
@@ -118,6 +118,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
             tokio::net::UnixListener::from_std(listener)?
         };
         on.spawn(supervisor::watchdog(Arc::clone(&backend)));
+        on.spawn(memory::give_back(Arc::clone(&backend)));
         let closing = CancellationToken::new();
         let _until_the_end = closing.clone().drop_guard();
         if let Some(metrics) = metrics {

@@ -15,6 +15,7 @@ mod failure;
 mod image;
 mod log;
 mod manual;
+mod memory;
 mod network;
 mod node;
 mod parse;

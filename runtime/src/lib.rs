@@ -11,6 +11,7 @@ pub mod api;
 pub mod check;
 pub mod error;
 pub mod fake;
+pub mod heap;
 pub mod image;
 pub mod log;
 pub mod machine;

@@ -38,7 +38,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { quick_repair: true, cache: 32 << 20 }
+        Self { quick_repair: true, cache: 2 << 20 }
     }
 }
 

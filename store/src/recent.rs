@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use crate::raft::Vote;
 use crate::row::{Link, Row};
 
-/// Enough for followers and tails that keep up; whoever is further behind reads the disk.
-const KEPT_BYTES: usize = 4 << 20;
+/// Enough for followers and tails that keep up, some thousands of entries; whoever is further behind reads the disk.
+const KEPT_BYTES: usize = 1 << 20;
 
 #[derive(Debug)]
 pub(crate) struct Recent {
@@ -45,18 +47,20 @@ impl Recent {
         }
     }
 
-    /// Adds an entry at the end.
-    pub(crate) fn push(&mut self, row: Row) {
+    /// Adds an entry at the end, copied: what it was made in lies among all else that was made for its command, and a kept
+    /// entry would keep a page of the heap each.
+    pub(crate) fn push(&mut self, mut row: Row) {
+        row.payload = Bytes::copy_from_slice(&row.payload);
         self.end = row.link();
         self.detached = false;
-        self.bytes += row.payload.len();
+        self.bytes += weight(&row);
         self.rows.insert(row.index, row);
     }
 
     /// Entries from `index` on are gone.
     pub(crate) fn truncate(&mut self, index: u64) {
         let gone = self.rows.split_off(&index);
-        self.bytes -= gone.values().map(|row| row.payload.len()).sum::<usize>();
+        self.bytes -= gone.values().map(weight).sum::<usize>();
         self.durable = self.durable.min(index);
     }
 
@@ -73,14 +77,14 @@ impl Recent {
             && let Some(first) = self.rows.first_entry()
             && *first.key() < self.durable
         {
-            self.bytes -= first.remove().payload.len();
+            self.bytes -= weight(&first.remove());
         }
     }
 
     /// Puts a redacted entry in the place of what it was.
     pub(crate) fn replace(&mut self, row: Row) {
         if let Some(place) = self.rows.get_mut(&row.index) {
-            self.bytes = self.bytes + row.payload.len() - place.payload.len();
+            self.bytes = self.bytes + weight(&row) - weight(place);
             *place = row;
         }
     }
@@ -103,4 +107,9 @@ impl Recent {
     pub(crate) fn range(&self, from: u64, to: u64) -> impl Iterator<Item = &Row> {
         self.rows.range(from..to.max(from)).map(|(_, row)| row)
     }
+}
+
+/// What an entry takes in memory, in bytes.
+fn weight(row: &Row) -> usize {
+    size_of::<(u64, Row)>() + row.payload.len()
 }

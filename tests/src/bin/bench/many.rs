@@ -12,8 +12,8 @@ use crate::report::{Aim, Report, grouped};
 const SERVICES: usize = 5_000;
 /// Clients that make and remove them.
 const CLIENTS: usize = 32;
-/// Memory is looked at after so long without a request.
-const SETTLE: Duration = Duration::from_secs(2);
+/// Memory is looked at after so long without a request: more than two turns of the daemon's giving back.
+const SETTLE: Duration = Duration::from_secs(11);
 
 pub(crate) fn measure(skein: &Path, length: Duration, report: &mut Report) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
