@@ -36,16 +36,16 @@ pub(super) fn update(
     }
     spec::check(state, asked)?;
     check::environment(env)?;
-    let (version, env) = match known_version(state, id, asked, env) {
+    let (version, new) = match known_version(state, id, asked, env) {
         Some(version) => (version, &[][..]),
         None => (next_version(state, id), env),
     };
-    let count = u32::try_from(env.len()).expect("check::environment bounds it");
+    let count = u32::try_from(new.len()).expect("check::environment bounds it");
     let way = Way::Forward;
     let event = ServiceUpdated { id, spec: asked.clone(), version, env: count, way };
-    let detached = Detached { reason: None, env: env.to_vec() };
+    let detached = Detached { reason: None, env: new.to_vec() };
     let mut events = vec![NewEvent { event: event.into(), detached }];
-    let slots = dirty_slots(state, service, version, asked);
+    let slots = dirty_slots(state, service, version, asked, Some(env));
     if slots > 0 {
         let message = "update in progress".to_owned();
         let state = UpdateState::Updating;
@@ -66,7 +66,7 @@ pub(super) fn roll_back(
     };
     let (asked, version) = (previous.spec.clone(), previous.version);
     spec::check(state, &asked)?;
-    let slots = dirty_slots(state, service, version, &asked);
+    let slots = dirty_slots(state, service, version, &asked, environment(state, id, version));
     let (way, message) = match failed {
         None => (Way::Back, "manually requested rollback".to_owned()),
         Some(task) => (
@@ -100,13 +100,10 @@ fn in_sequence(
 /// A version that is kept and is the same in every value: its tasks run what is asked for.
 fn known_version(state: &State, id: ServiceId, asked: &ServiceSpec, env: &[String]) -> Option<u64> {
     let all = (id, 0)..=(id, u64::MAX);
-    let same = state.versions.range(all).find(|(_, version)| {
-        let values = match version.detached {
-            None => Some(&[][..]),
-            Some(commitment) => state.detached.get(&commitment).map(|d| d.env.as_slice()),
-        };
-        version.task == asked.task && values == Some(env)
-    });
+    let same = state
+        .versions
+        .range(all)
+        .find(|(_, version)| version.task == asked.task && state.environment(version) == Some(env));
     same.map(|((_, number), _)| *number)
 }
 
@@ -115,10 +112,21 @@ fn next_version(state: &State, id: ServiceId) -> u64 {
     state.versions.range(all).next_back().map_or(0, |((_, number), _)| *number) + 1
 }
 
-/// How many slots have to follow a change to this version.
-fn dirty_slots(state: &State, service: &Service, version: u64, asked: &ServiceSpec) -> u64 {
+/// The values of a version that is kept.
+fn environment(state: &State, id: ServiceId, version: u64) -> Option<&[String]> {
+    state.versions.get(&(id, version)).and_then(|version| state.environment(version))
+}
+
+/// How many slots have to follow a change to this version, which has these values.
+fn dirty_slots(
+    state: &State,
+    service: &Service,
+    version: u64,
+    asked: &ServiceSpec,
+    env: Option<&[String]>,
+) -> u64 {
     let dirty = |task: &&&Arc<Task>| {
-        is_in_play(state, service, task) && is_dirty_at(state, task, version, &asked.task)
+        is_in_play(state, service, task) && is_dirty_at(state, task, version, &asked.task, env)
     };
     state.heads_of(service.id).iter().filter(dirty).count() as u64
 }
@@ -147,7 +155,8 @@ pub(super) fn set_state(
         | (UpdateState::RollbackStarted, UpdateState::RollbackPaused) => true,
         (UpdateState::Updating, UpdateState::Completed)
         | (UpdateState::RollbackStarted, UpdateState::RollbackCompleted) => {
-            dirty_slots(state, service, service.version, &service.spec) == 0
+            let env = environment(state, id, service.version);
+            dirty_slots(state, service, service.version, &service.spec, env) == 0
         }
         _ => false,
     };

@@ -20,23 +20,25 @@ use super::{Plan, Proposal, global};
 
 /// Whether a task runs something else than its service asks for.
 pub fn is_dirty(state: &State, service: &Service, task: &Task) -> bool {
-    is_dirty_at(state, task, service.version, &service.spec.task)
+    let version = state.versions.get(&(service.id, service.version));
+    let env = version.and_then(|version| state.environment(version));
+    is_dirty_at(state, task, service.version, &service.spec.task, env)
 }
 
-/// Whether a task would run something else than this version. Where only the node has to be different, it is enough
-/// that the task's node is so.
-pub(crate) fn is_dirty_at(state: &State, task: &Task, version: u64, asked: &TaskSpec) -> bool {
+/// Whether a task would run something else than this version, which may not be written yet; `env` are its values, `None`
+/// if they are not there any more. Where only the node has to be different, it is enough that the task's node is so.
+pub(crate) fn is_dirty_at(
+    state: &State,
+    task: &Task,
+    version: u64,
+    asked: &TaskSpec,
+    env: Option<&[String]>,
+) -> bool {
     if task.version == version {
         return false;
     }
     let has = state.version_of(task);
-    let values = |commitment| state.detached.get(&commitment).map(|d| &d.env);
-    let asked_values = state.versions.get(&(task.service, version)).and_then(|v| v.detached);
-    let same_values = match (has.detached, asked_values) {
-        (None, None) => true,
-        (Some(has), Some(asks)) => values(has).is_some() && values(has) == values(asks),
-        (None, Some(_)) | (Some(_), None) => false,
-    };
+    let same_values = env.is_some() && state.environment(has) == env;
     let mut moved = has.task.clone();
     moved.placement.constraints.clone_from(&asked.placement.constraints);
     let node = task.node.and_then(|id| state.nodes.get(&id));

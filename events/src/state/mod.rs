@@ -188,6 +188,14 @@ impl State {
         self.versions.get(&(task.service, task.version)).expect("a version outlives its tasks")
     }
 
+    /// The environment of a version; `None` if its values were redacted.
+    pub fn environment(&self, version: &Version) -> Option<&[String]> {
+        match version.detached {
+            None => Some(&[]),
+            Some(commitment) => self.detached.get(&commitment).map(|d| d.env.as_slice()),
+        }
+    }
+
     /// A task's name as Swarm writes it: `web.1`, or `web.<node id>` if it belongs to a node.
     pub fn task_name(&self, task: &Task) -> String {
         format!("{}.{}", self.version_of(task).name, self.place_of(task))

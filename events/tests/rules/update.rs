@@ -370,7 +370,8 @@ fn values_of_the_environment_make_tasks_anew_and_come_back() {
         env,
         if_changed: None,
     };
-    world.user(with(env.clone()));
+    let first = world.user(with(env.clone()));
+    assert_eq!(first.len(), 2, "values alone are reason enough for an update");
     assert_eq!(world.state.services[&web].version, 2);
     let same = world.user(with(env.clone()));
     assert_eq!(same.len(), 2, "asked for again, it goes on");
@@ -383,7 +384,7 @@ fn values_of_the_environment_make_tasks_anew_and_come_back() {
     world.user(back(web));
     world.run();
     let version = world.state.version_of(world.state.head_of_slot(web, 4).unwrap());
-    assert_eq!(world.state.detached[&version.detached.unwrap()].env, env);
+    assert_eq!(world.state.environment(version), Some(&env[..]));
 }
 
 impl World {
