@@ -118,7 +118,9 @@ impl Life {
         let end = match self.found.take() {
             Some(Condition::Running { pid }) => self.resume(pid).await,
             Some(Condition::Exited(exit)) => End::Status(self.ended(exit)),
-            Some(Condition::Lost) => End::Status(failed("the container was lost with its machine")),
+            Some(Condition::Lost) => {
+                End::Status(failed("the container was lost with its machine or its shim"))
+            }
             // It was never started, so it may begin anew.
             Some(Condition::Created { .. }) if self.task.phase == Phase::New => {
                 leave_nothing(self.task.id, &self.tools).await;
@@ -223,6 +225,9 @@ impl Life {
             biased;
             exit = exit => match exit {
                 Ok(exit) => End::Status(self.ended(exit)),
+                Err(Error::NoSuchContainer(_)) => {
+                    End::Status(failed("the container was killed with its shim"))
+                }
                 Err(error) => {
                     End::Status(failed(&format!("the container cannot be waited for: {error}")))
                 }

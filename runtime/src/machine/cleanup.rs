@@ -1,6 +1,7 @@
 //! Taking away what a container left in the kernel and on disk, whether its shim did its part or was killed.
 //! Nothing here follows a link out of what is ours.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,19 @@ pub(super) fn remove_empty_cgroup(cgroup: &str) -> Result<(), Error> {
         let _ = fs::remove_dir(dir);
     }
     Ok(())
+}
+
+/// Names of the cgroups right below one, whatever hierarchy they are in.
+pub(super) fn cgroups_below(cgroup: &str) -> Result<Vec<OsString>, Error> {
+    let mut names = Vec::new();
+    for dir in in_hierarchies(cgroup)? {
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.context(format!("list {}", dir.display()))?,
+        };
+        names.extend(entries.flatten().map(|entry| entry.file_name()));
+    }
+    Ok(names)
 }
 
 fn in_hierarchies(cgroup: &str) -> Result<Vec<PathBuf>, Error> {

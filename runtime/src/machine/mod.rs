@@ -18,6 +18,7 @@ mod logs;
 mod terminal;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -134,8 +135,13 @@ impl Machine {
         self.0.options.run.join("library")
     }
 
+    /// Of all our containers.
+    fn cgroups(&self) -> String {
+        format!("/skein/{}", self.0.options.root_id)
+    }
+
     fn cgroup(&self, id: TaskId) -> String {
-        format!("/skein/{}/{id}", self.0.options.root_id)
+        format!("{}/{id}", self.cgroups())
     }
 
     /// A connection to a container's shim; `None` if there is no shim any more.
@@ -292,7 +298,8 @@ impl Machine {
         ours.write_all(&json).await.context(what())?;
         ours.shutdown().await.context(what())?;
         let mut reply = Vec::new();
-        // A line and not the end of the stream: the waiting container still holds a copy of the shim's end.
+        // A line and not the end of the stream: the waiting container still holds a copy of the shim's end. If the end
+        // comes first, not only the shim is gone but every process it made, so nothing is made after the clean-up.
         tokio::io::BufReader::new(ours).read_until(b'\n', &mut reply).await.context(what())?;
         match serde_json::from_slice(&reply) {
             Ok(Reply::Created { pid }) => Ok(pid),
@@ -395,7 +402,7 @@ impl Machine {
             cleanup::remove_tree(&dir)?;
             this.forget_old_logs()?;
             if let Ok(_alone) = this.0.making.try_write() {
-                cleanup::remove_empty_cgroup(&format!("/skein/{}", this.0.options.root_id))?;
+                cleanup::remove_empty_cgroup(&this.cgroups())?;
             }
             Ok(())
         })
@@ -405,13 +412,16 @@ impl Machine {
     async fn find_all(self) -> Result<Vec<Found>, Error> {
         let ids = self
             .blocking(|this| {
-                let mut ids = Vec::new();
-                for dir in [this.0.options.data.join("containers"), this.sockets()] {
+                // A shim killed at the wrong moment leaves one of these without the others.
+                let mut names = cleanup::cgroups_below(&this.cgroups())?;
+                for dir in [this.0.options.data.join("containers"), this.sockets(), this.library()]
+                {
                     for entry in fs::read_dir(&dir).context(format!("list {}", dir.display()))? {
-                        let name = entry.context(format!("list {}", dir.display()))?.file_name();
-                        ids.extend(name.to_str().and_then(|name| name.parse::<TaskId>().ok()));
+                        names.push(entry.context(format!("list {}", dir.display()))?.file_name());
                     }
                 }
+                let id = |name: OsString| name.to_str().and_then(|name| name.parse().ok());
+                let mut ids: Vec<TaskId> = names.into_iter().filter_map(id).collect();
                 ids.sort();
                 ids.dedup();
                 Ok(ids)

@@ -11,6 +11,7 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use rustix::fs::{Gid, Uid, fchown};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::PidfdFlags;
 use skein_events::id::TaskId;
 
 use super::console::{self, Console, Pair, Terminals};
@@ -115,8 +116,10 @@ impl Made {
         let (stdout, stdout_inside) = output(&who)?;
         let (stderr, stderr_inside) = output(&who)?;
         let (report, report_inside) = pipe()?;
+        let shim = ourselves()?;
         let launch = Launch {
             report: report_inside.as_raw_fd(),
+            shim: shim.as_raw_fd(),
             filter: filter.clone(),
             init: spec.init == Some(true),
             terminal: false,
@@ -222,9 +225,11 @@ impl Made {
         fs::write(&description, json).context("write the process's description")?;
 
         let (report, report_inside) = pipe()?;
+        let shim = ourselves()?;
         let report_fd = report_inside.as_raw_fd();
         let launch = Launch {
             report: report_fd,
+            shim: shim.as_raw_fd(),
             filter: self.filter.clone(),
             init: false,
             terminal: exec.terminal.is_some(),
@@ -323,6 +328,13 @@ fn own(pipe: &OwnedFd, who: &Who) -> Result<(), Error> {
 /// Not every kernel or container we run in allows it, and it is a matter of degree.
 fn oom_score(score: &str) {
     let _ = fs::write("/proc/self/oom_score_adj", score);
+}
+
+/// A handle of this process, by which a copy of it sees whether it still lives.
+fn ourselves() -> Result<OwnedFd, Error> {
+    rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())
+        .map_err(io::Error::from)
+        .context("open a handle of the shim")
 }
 
 fn read_report(report: &OwnedFd) -> Result<String, Error> {

@@ -7,7 +7,7 @@ use std::ffi::{CString, NulError};
 use std::fs;
 use std::io::{self, Write as _};
 use std::mem::ManuallyDrop;
-use std::os::fd::{FromRawFd as _, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd as _, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,7 @@ use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal as DeathSignal;
 
 /// A compiled filter: the kernel's own words.
@@ -56,6 +57,8 @@ impl Filter {
 pub(super) struct Launch {
     /// A pipe that closes when the program is executed, or first tells why it cannot be.
     pub(super) report: RawFd,
+    /// A handle of the shim's process.
+    pub(super) shim: RawFd,
     /// The filter of system calls, compiled.
     pub(super) filter: Filter,
     /// Whether this process stays, as the container's first, and the program is another.
@@ -70,10 +73,32 @@ impl Launch {
         let mut pipe = ManuallyDrop::new(unsafe { fs::File::from_raw_fd(self.report) });
         let _ = pipe.write_all(message.as_bytes());
     }
+
+    /// A container's life hangs on its shim: without it nobody would let it start or see how it ends, so it ends with it,
+    /// whether that dies later or is dead already. The latter is asked of the handle, since a parent outside has no number
+    /// in here.
+    fn end_with_shim(&self) -> io::Result<()> {
+        rustix::process::set_parent_process_death_signal(Some(DeathSignal::KILL))?;
+        // SAFETY: the shim opened the handle for this and closes it only after it made the process.
+        let shim = unsafe { BorrowedFd::borrow_raw(self.shim) };
+        let mut polled = [PollFd::from_borrowed_fd(shim, PollFlags::IN)];
+        match poll(&mut polled, Some(&Timespec::default()))? {
+            0 => Ok(()),
+            // SAFETY: ends this process without running what others registered for its end.
+            _ => unsafe { libc::_exit(libc::EXIT_FAILURE) },
+        }
+    }
 }
 
 impl Executor for Launch {
+    /// The library's last call before it waits for the word to start, and after the user was changed: that would undo
+    /// what is set here.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        if let Err(error) = self.end_with_shim() {
+            let message = format!("tie the process to its shim: {error}");
+            self.report(&message);
+            return Err(ExecutorValidationError::ArgValidationError(message));
+        }
         find(spec).map(drop).map_err(|message| {
             self.report(&message);
             ExecutorValidationError::ArgValidationError(message)
@@ -92,8 +117,7 @@ impl Executor for Launch {
     }
 }
 
-/// Returns only with the reason why not. A container's life hangs on its shim: without it nobody would see how it ends,
-/// so it ends with it.
+/// Returns only with the reason why not.
 fn become_program(launch: &Launch, spec: &Spec) -> String {
     let path = match find(spec) {
         Ok(path) => path,
@@ -113,9 +137,6 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     let Ok((program, args, env)) = prepared() else {
         return failed(io::Error::from(io::ErrorKind::InvalidInput));
     };
-    if let Err(error) = rustix::process::set_parent_process_death_signal(Some(DeathSignal::KILL)) {
-        return failed(error.into());
-    }
     if launch.terminal
         && let Err(errno) = rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
     {

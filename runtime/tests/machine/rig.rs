@@ -56,6 +56,14 @@ impl Rig {
         })
     }
 
+    /// Goes on by itself.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.spawn(future)
+    }
+
     /// A container that runs a shell script.
     pub(crate) fn container(&self, script: &str) -> Container {
         let mut random = [0; 16];
@@ -133,6 +141,20 @@ impl Rig {
         let hierarchies = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
         let mut places = hierarchies.chain([root.to_owned()]);
         places.find_map(|place| fs::read_to_string(place.join(&group)).ok())
+    }
+
+    /// An empty control group with a container's name, in some hierarchy that allows one.
+    pub(crate) fn make_control_group(&self, id: TaskId) -> PathBuf {
+        let group = format!("skein/{}/{id}", root_id(self.dir.path()));
+        let hierarchies =
+            fs::read_dir("/sys/fs/cgroup").unwrap().map(|entry| entry.unwrap().path());
+        let mut places = hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]);
+        places
+            .find_map(|place| {
+                let place = place.join(&group);
+                fs::create_dir_all(&place).is_ok().then_some(place)
+            })
+            .expect("some hierarchy takes a group")
     }
 
     /// Everything in the kernel and on disk that still names this rig.

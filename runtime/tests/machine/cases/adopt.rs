@@ -68,16 +68,100 @@ pub(crate) fn lost() {
     let rig = Rig::new();
     let container = rig.container("while :; do sleep 0.05; done");
     let pid = rig.start(&container);
-    let shim = rustix::process::Pid::from_raw(parent(pid)).unwrap();
-    rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
+    kill(parent(pid));
     // Nobody could tell how it ends any more, so it ends.
-    let state = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    until(|| state().is_empty() || state().contains(") Z "));
+    until(|| ended(pid));
     assert!(matches!(rig.run(rig.machine.wait(container.id)), Err(Error::NoSuchContainer(_))));
     let found = rig.run(rig.machine.adopt()).unwrap();
     assert_eq!(found[0].state, Condition::Lost);
     rig.run(rig.machine.remove(container.id)).unwrap();
     assert_eq!(rig.remains(), [""; 0]);
+}
+
+pub(crate) fn lost_before_start() {
+    let rig = Rig::new();
+    let container = rig.container("true");
+    let pid = rig.run(rig.machine.create(container.clone())).unwrap().pid;
+    kill(parent(pid));
+    // Nobody could tell it to start any more.
+    until(|| ended(pid));
+    let id = container.id;
+    assert!(matches!(rig.run(rig.machine.start(id)), Err(Error::NoSuchContainer(_))));
+    assert_eq!(rig.run(open(rig.dir.path()).adopt()).unwrap()[0].state, Condition::Lost);
+    rig.run(rig.machine.remove(id)).unwrap();
+    assert_eq!(rig.remains(), [""; 0]);
+}
+
+/// The steps by what they leave to be seen, each some times: where in a step it is killed is up to the scheduler.
+pub(crate) fn killed_while_making() {
+    let rig = Rig::new();
+    let dir = rig.dir.path().to_owned();
+    let steps: [fn(&Rig, &Path, &str) -> bool; 6] = [
+        |_, _, _| true,
+        |_, dir, id| dir.join(format!("data/containers/{id}/rootfs/bin")).exists(),
+        |_, dir, id| dir.join(format!("run/library/{id}/notify.sock")).exists(),
+        |rig, _, id| rig.control(id.parse().unwrap(), "cgroup.procs").is_some(),
+        |_, _, id| processes_of(id).len() > 2,
+        |_, dir, id| dir.join(format!("run/shim/{id}")).exists(),
+    ];
+    for step in steps.iter().cycle().take(4 * steps.len()) {
+        let container = rig.container("true");
+        let id = container.id.to_string();
+        let creating = rig.spawn(rig.machine.create(container.clone()));
+        // The first is the shim, those after it are its copies on their way to become the container.
+        until(|| creating.is_finished() || !processes_of(&id).is_empty());
+        until(|| creating.is_finished() || step(&rig, &dir, &id));
+        if let Some(shim) = processes_of(&id).first() {
+            kill(*shim);
+        }
+        // It fails, or just had succeeded; it answers in any case.
+        if rig.run(creating).unwrap().is_ok() {
+            rig.run(rig.machine.remove(container.id)).unwrap();
+        }
+        assert_eq!(rig.remains(), [""; 0]);
+        assert_eq!(processes_of(&id), [0; 0]);
+    }
+}
+
+pub(crate) fn forgotten() {
+    let rig = Rig::new();
+    let container = rig.container("true");
+    rig.run(rig.machine.create(container.clone())).unwrap();
+    rig.run(rig.machine.remove(container.id)).unwrap();
+    let group = rig.make_control_group(container.id);
+    assert!(group.exists());
+    let found = rig.run(rig.machine.adopt()).unwrap();
+    assert_eq!(found[0].id, container.id);
+    assert_eq!(found[0].state, Condition::Lost);
+    rig.run(rig.machine.remove(container.id)).unwrap();
+    assert_eq!(rig.remains(), [""; 0]);
+}
+
+fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    // It may just have ended.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+}
+
+fn ended(pid: u32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    state.is_empty() || state.contains(") Z ")
+}
+
+/// The shim of a container and its copies, by the command line they share; oldest first, the dead left out.
+fn processes_of(id: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&format!("shim\0{id}")) {
+            found.push(pid);
+        }
+    }
+    found.sort_unstable();
+    found
 }
 
 /// The parent of a process: of a container's, its shim.

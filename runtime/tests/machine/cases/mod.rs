@@ -11,7 +11,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 30] = [
+pub(crate) const ALL: [Case; 33] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -35,6 +35,9 @@ pub(crate) const ALL: [Case; 30] = [
     ("no_mount_leads_out_of_the_root", mounts::hostile),
     ("a_container_outlives_its_daemon", adopt::outlives),
     ("a_container_without_its_shim_is_lost", adopt::lost),
+    ("a_container_not_started_ends_with_its_shim", adopt::lost_before_start),
+    ("a_shim_killed_at_any_step_leaves_nothing", adopt::killed_while_making),
+    ("what_only_a_control_group_names_is_found", adopt::forgotten),
     ("system_calls_are_filtered", isolate::seccomp),
     ("the_inside_looks_as_docker_makes_it", isolate::inside),
     ("a_hostile_root_file_system_is_refused", isolate::hostile_root),
