@@ -3,6 +3,8 @@
 
 use std::num::IntErrorKind;
 
+use skein_events::unit::{Bytes, InvalidBytes};
+
 /// `KEY=VALUE`; the key must not be empty.
 pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -93,23 +95,10 @@ pub(crate) fn words(text: &str) -> Result<Vec<String>, String> {
     Ok(words)
 }
 
-/// Bytes of an amount of memory: a number and a binary unit, `64M`, `1.5g`, `512MiB`, `1048576`.
+/// Bytes of an amount of memory: `64M`, `1.5g`, `512MiB`, `1048576`.
 pub(crate) fn memory(text: &str) -> Result<i64, String> {
-    const WRONG: &str =
-        "an amount of memory is a number with a unit (b, k, m, g, t), like 64M or 2g";
-    let lower = text.to_ascii_lowercase();
-    let split = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(split);
-    let shift = match unit.trim_start() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 10,
-        "m" | "mb" | "mib" => 20,
-        "g" | "gb" | "gib" => 30,
-        "t" | "tb" | "tib" => 40,
-        "p" | "pb" | "pib" => 50,
-        _ => return Err(WRONG.to_owned()),
-    };
-    scaled(number, 1 << shift).ok_or_else(|| WRONG.to_owned())
+    let Bytes(bytes) = text.parse().map_err(|error: InvalidBytes| error.to_string())?;
+    i64::try_from(bytes).map_err(|_| format!("{text} is more than there can be"))
 }
 
 /// Billionths of a processor: `0.5`, `2`.
@@ -125,22 +114,9 @@ pub(crate) fn replicas(text: &str) -> Result<i64, String> {
     })
 }
 
-/// A decimal number times `unit`, digits beyond the unit's precision cut off; exact, without floating point.
-fn scaled(number: &str, unit: i64) -> Option<i64> {
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let mut numerator: i128 = 0;
-    let mut denominator: i128 = 1;
-    for digit in fraction.bytes().take(18) {
-        numerator = numerator * 10 + i128::from(digit - b'0');
-        denominator *= 10;
-    }
-    let unit = i128::from(unit);
-    i64::try_from(i128::from(whole) * unit + numerator * unit / denominator).ok()
+/// A decimal number times `unit`.
+fn scaled(number: &str, unit: u64) -> Option<i64> {
+    skein_events::unit::scaled(number, unit).and_then(|amount| i64::try_from(amount).ok())
 }
 
 #[cfg(test)]

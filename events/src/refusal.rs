@@ -15,7 +15,7 @@ pub enum Refusal {
         name: String,
     },
     /// Several objects fit.
-    #[error("{noun} {name} is ambiguous: {count} match")]
+    #[error("{noun} {name} is ambiguous ({count} matches found)")]
     Ambiguous {
         /// `service`, `network`, …
         noun: &'static str,

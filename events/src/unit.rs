@@ -45,6 +45,50 @@ pub struct NanoCpus(pub u64);
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+impl FromStr for Bytes {
+    type Err = InvalidBytes;
+    /// A number and a binary unit as Docker's clients take them: `1.5m`, `64 MiB`, `2T`, `1048576`; what is less than a
+    /// byte is cut off.
+    fn from_str(text: &str) -> Result<Self, InvalidBytes> {
+        let lower = text.to_ascii_lowercase();
+        let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
+        let (number, unit) = lower.split_at(end);
+        // One blank between number and unit, no more: that is what go-units reads.
+        let shift = match unit.strip_prefix(' ').unwrap_or(unit) {
+            "" | "b" => 0,
+            "k" | "kb" | "kib" => 10,
+            "m" | "mb" | "mib" => 20,
+            "g" | "gb" | "gib" => 30,
+            "t" | "tb" | "tib" => 40,
+            "p" | "pb" | "pib" => 50,
+            _ => return Err(InvalidBytes),
+        };
+        scaled(number, 1 << shift).map(Self).ok_or(InvalidBytes)
+    }
+}
+
+/// Not an amount of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an amount of bytes is a number with a unit (b, k, m, g, t, p), like 64M or 1.5g")]
+pub struct InvalidBytes;
+
+/// A decimal number times `unit`, digits beyond the unit's precision cut off; exact, without floating point.
+pub fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let (mut numerator, mut denominator) = (0_u128, 1_u128);
+    for digit in fraction.bytes().take(18) {
+        numerator = numerator * 10 + u128::from(digit - b'0');
+        denominator *= 10;
+    }
+    let unit = u128::from(unit);
+    u64::try_from(u128::from(whole) * unit + numerator * unit / denominator).ok()
+}
+
 /// A VXLAN network identifier, 24 bits.
 #[derive(
     Clone,
@@ -232,6 +276,29 @@ impl<'de> serde::Deserialize<'de> for Subnet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_read_as_dockers_clients_write_them() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1048576", 1 << 20),
+            ("10b", 10),
+            ("1.5m", 3 << 19),
+            (".5k", 512),
+            ("64M", 64 << 20),
+            ("16KiB", 16 << 10),
+            ("1 gb", 1 << 30),
+            ("2t", 2 << 40),
+            ("1P", 1 << 50),
+            ("0.0001k", 0),
+        ] {
+            assert_eq!(text.parse(), Ok(Bytes(bytes)), "{text}");
+        }
+        for bad in ["", " ", "k", "m1", "-1", "1..5m", "1 5m", "1e3", "5x", "1  k", "99999999999p"]
+        {
+            assert_eq!(bad.parse::<Bytes>(), Err(InvalidBytes), "{bad}");
+        }
+    }
 
     #[test]
     fn subnet_arithmetic() {

@@ -4,6 +4,7 @@
 use std::num::NonZeroU32;
 
 use super::spec::LogDriver;
+use crate::unit::Bytes;
 
 /// What becomes of a container's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,8 @@ impl LogDriver {
         for (key, value) in options {
             match key.as_str() {
                 "max-size" => {
-                    let bytes = bytes(value).ok_or_else(|| {
+                    let bytes = value.parse().ok().filter(|Bytes(bytes)| *bytes > 0);
+                    let Bytes(bytes) = bytes.ok_or_else(|| {
                         format!("invalid log option max-size={value}: write a size such as 10m")
                     })?;
                     // As in Docker, one file then, unless there are to be more.
@@ -76,19 +78,6 @@ impl LogDriver {
     }
 }
 
-/// A size as Docker's clients write it: a whole number of bytes, or of k, m, g.
-fn bytes(text: &str) -> Option<u64> {
-    let text = text.to_ascii_lowercase();
-    let text = text.strip_suffix("ib").or_else(|| text.strip_suffix('b')).unwrap_or(&text);
-    let (number, unit) = match text.char_indices().next_back()? {
-        (at, 'k') => (&text[..at], 1 << 10),
-        (at, 'm') => (&text[..at], 1 << 20),
-        (at, 'g') => (&text[..at], 1 << 30),
-        _ => (text, 1),
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| *bytes > 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,10 +98,11 @@ mod tests {
         assert_eq!(output("json-file", &[("max-size", "1m")]), files(Some(1 << 20), Some(1)));
         let both = [("max-file", "7"), ("max-size", "16KiB")];
         assert_eq!(output("json-file", &both), files(Some(16 << 10), Some(7)));
+        assert_eq!(output("json-file", &[("max-size", "1.5m")]), files(Some(3 << 19), Some(1)));
         assert_eq!(output("local", &[]), files(Some(20 << 20), Some(5)));
         assert_eq!(output("none", &[]), Ok(Output::Nothing));
         assert!(output("none", &[("max-size", "1m")]).is_err());
-        for bad in ["", "0", "k", "m1", "1.5m", "-1", "99999999999g"] {
+        for bad in ["", "0", "k", "m1", "-1", "99999999999p"] {
             assert!(output("json-file", &[("max-size", bad)]).is_err(), "{bad}");
         }
         for bad in ["", "0", "-1", "1001"] {
