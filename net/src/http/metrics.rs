@@ -21,6 +21,7 @@ use skein_events::state;
 use skein_events::task::TaskState;
 
 use super::App;
+use super::skein::lag;
 use crate::backend::{Backend, Local, Standing};
 use crate::measures::{Labels, MEASURES};
 
@@ -29,17 +30,18 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 async fn metrics(State(app): State<App>) -> Response {
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text(&*app.backend)).into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text(&*app.backend).await).into_response()
 }
 
 /// Everything there is to tell.
-fn text(backend: &dyn Backend) -> String {
+async fn text(backend: &dyn Backend) -> String {
     let mut registry = Registry::default();
     machine(&mut registry, &backend.local());
     process(&mut registry);
     if let (Ok(state), Some(standing)) = (backend.state(), backend.standing()) {
         log(&mut registry, &state, standing);
         swarm(&mut registry, &state, standing);
+        consumers(&mut registry, backend, &state).await;
     }
     let mut text = String::new();
     let written = encode(&mut text, &registry).and_then(|()| encode(&mut text, &MEASURES.registry));
@@ -103,6 +105,19 @@ fn log(registry: &mut Registry, state: &state::State, standing: Standing) {
     let diverged = state.diverged.is_some().into();
     let help = "Whether this state differs from a checkpoint of the log";
     gauge(registry, "skein_replay_diverged", help, diverged);
+}
+
+/// How far each consumer is behind. There are only so many consumers, so there are only so many series; one whose records
+/// cannot be read now has none.
+async fn consumers(registry: &mut Registry, backend: &dyn Backend, state: &state::State) {
+    let mut series = Vec::new();
+    for consumer in state.consumers.values() {
+        if let Ok(lag) = lag(backend, state, consumer.at).await {
+            series.push((vec![("consumer", consumer.name.to_string())], lag.records));
+        }
+    }
+    let help = "Records a consumer of the log has not acknowledged and will be told";
+    family(registry, "skein_consumer_lag_events", help, series);
 }
 
 fn swarm(registry: &mut Registry, state: &state::State, standing: Standing) {

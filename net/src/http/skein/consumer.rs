@@ -54,7 +54,7 @@ pub(super) async fn list(State(app): State<App>, At(state): At) -> Result<Respon
     let mut all = Vec::new();
     for consumer in state.consumers.values() {
         let Consumer { name, at, acknowledged, created, last: _ } = &**consumer;
-        let (lag, lag_is_more) = lag(&*app.backend, &state, *at).await?;
+        let Lag { records: lag, at_most: lag_is_more } = lag(&*app.backend, &state, *at).await?;
         all.push(ConsumerModel {
             name: name.to_string(),
             position: at.0,
@@ -67,14 +67,22 @@ pub(super) async fn list(State(app): State<App>, At(state): At) -> Result<Respon
     Ok(json(StatusCode::OK, &all))
 }
 
+/// How far a consumer is behind.
+pub(in crate::http) struct Lag {
+    /// Records after its place that it will be told.
+    pub(in crate::http) records: u64,
+    /// Whether those beyond one read were not looked at, and all taken to be told.
+    at_most: bool,
+}
+
 /// Records after a position that a consumer is told; counted in one read, beyond it all are taken to be.
-async fn lag(
+pub(in crate::http) async fn lag(
     backend: &dyn Backend,
     state: &state::State,
     at: Position,
-) -> Result<(u64, bool), ApiError> {
+) -> Result<Lag, Failure> {
     if at >= state.position {
-        return Ok((0, false));
+        return Ok(Lag { records: 0, at_most: false });
     }
     let batches = backend.read(at.next(), READ).await?;
     let records = batches.iter().flat_map(|l| l.batch.records(l.first));
@@ -84,7 +92,7 @@ async fn lag(
         last = record.position;
         lag += u64::from(!is_upkeep(record.event));
     }
-    Ok((lag + state.position.0 - last.0, last < state.position))
+    Ok(Lag { records: lag + state.position.0 - last.0, at_most: last < state.position })
 }
 
 #[derive(Deserialize)]

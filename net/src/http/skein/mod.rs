@@ -17,6 +17,8 @@ use axum::routing::{delete, get, post};
 
 use super::App;
 
+pub(in crate::http) use consumer::lag;
+
 /// All routes under `/skein/v1`.
 pub(crate) fn routes() -> Router<App> {
     Router::new()

@@ -34,6 +34,8 @@ async fn metrics_have_the_names_dashboards_know() {
     assert!(before.text().contains("\nengine_daemon_engine_cpus_cpus 2\n"), "{}", before.text());
     assert!(!before.text().contains("swarm_manager_leader"), "not in a swarm");
     server.post("/swarm/init", INIT).await.done(200);
+    let consumer = serde_json::json!({"name": "audit", "from": "now"}).to_string();
+    server.post("/skein/v1/consumers", &consumer).await.done(201);
     server.post("/networks/create", NETWORK).await.done(201);
     server.post("/services/create", SERVICE).await.done(201);
     let text = server.get("/metrics").await.text();
@@ -53,6 +55,9 @@ async fn metrics_have_the_names_dashboards_know() {
     ] {
         assert!(text.lines().any(|told| told == line), "{line} is not in\n{text}");
     }
+    let lag = server.get("/skein/v1/consumers").await.done(200)[0]["lag"].as_u64().unwrap();
+    let told = format!("skein_consumer_lag_events{{consumer=\"audit\"}} {lag}");
+    assert!(lag > 0 && text.lines().any(|line| line == told), "{told} is not in\n{text}");
     let starts = |name: &str| text.lines().any(|line| line.starts_with(name));
     assert!(starts("swarm_node_info{node_id=\""), "{text}");
     assert!(starts("skein_http_requests_total{method=\"POST\",code=\"201\"} "), "{text}");
