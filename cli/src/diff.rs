@@ -5,9 +5,10 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{At, Format, Moment};
+use crate::args::{At, Moment};
 use crate::client::Query;
 use crate::failure::Failure;
+use crate::screen::Form;
 use crate::session::Session;
 
 /// Show what differs between two moments
@@ -20,9 +21,9 @@ pub(crate) struct Diff {
     range: Range,
     /// Only this object: a name, an id, or both with the noun (service/web)
     object: Option<String>,
-    /// Form of the answer: table or json
+    /// Form of the answer: table, json, or a Go template for each object, like '{{.change}} {{.object}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    format: Format,
+    format: Form,
 }
 
 /// Two moments.
@@ -77,8 +78,8 @@ impl Diff {
             .with_some("object", self.object);
         let path = format!("/skein/v1/diff{query}");
         let answer: Value = session.client.read(&path, &At::default()).await?;
-        if self.format == Format::Json {
-            return session.screen.line(answer);
+        if session.screen.answered(&self.format, &answer, Some("differences"))? {
+            return Ok(());
         }
         let answer: Answer = serde_json::from_value(answer)
             .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 use crate::args::{Because, Host, Inspecting};
 use crate::client::{Client, encode, nothing};
 use crate::failure::Failure;
-use crate::screen::Screen;
+use crate::screen::{Screen, human};
 
 /// The surroundings of one client command.
 pub(crate) struct Session {
@@ -114,6 +114,11 @@ pub(crate) async fn confirmed(
         return Ok(());
     }
     Err(Failure::failed("nothing was removed: answer y, or add --force"))
+}
+
+/// Tells how much of the disk is free again.
+pub(crate) fn reclaimed(session: &mut Session, bytes: i64) -> Result<(), Failure> {
+    session.screen.line(format_args!("Total reclaimed space: {}", human::size(bytes)))
 }
 
 /// This process's standard input, unbuffered.

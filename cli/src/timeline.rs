@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::args::{At, Format};
+use crate::args::At;
 use crate::client::{Query, encode};
 use crate::failure::Failure;
+use crate::screen::Form;
 use crate::session::Session;
 use crate::why::{Answer, Link, heading, link};
 
@@ -19,9 +20,9 @@ pub(crate) struct Timeline {
     /// Show only the last N records
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
-    /// Form of the answer: table or json
+    /// Form of the answer: table, json, or a Go template for each step, like '{{.position}} {{.text}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     at: At,
 }
@@ -32,8 +33,8 @@ impl Timeline {
         let query = Query::default().with_some("limit", self.limit);
         let path = format!("/skein/v1/timeline/{object}{query}");
         let answer: Value = session.client.read(&path, &self.at).await?;
-        if self.format == Format::Json {
-            return session.screen.line(answer);
+        if session.screen.answered(&self.format, &answer, Some("chain"))? {
+            return Ok(());
         }
         let answer: Answer = serde_json::from_value(answer)
             .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;

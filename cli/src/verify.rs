@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use skein_store::archive::{self, Checked};
 
-use crate::args::{At, Format};
+use crate::args::At;
 use crate::failure::Failure;
+use crate::screen::Form;
 use crate::session::Session;
 
 /// Check the whole log, or an archive of it, against its chain of hashes
@@ -19,9 +20,9 @@ pub(crate) struct Verify {
     /// Archives made by `skein log export` or `skein log archive`, in their order
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Form of the answer: table or json
+    /// Form of the answer: table, json, or a Go template, like '{{.records}} {{.head}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    format: Format,
+    format: Form,
 }
 
 /// The daemon's answer.
@@ -48,13 +49,11 @@ struct Bad {
 impl Verify {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         if !self.files.is_empty() {
-            return archives(session, &self.files, self.format);
+            return archives(session, &self.files, &self.format);
         }
         const PATH: &str = "/skein/v1/verify";
         let value: Value = session.client.read(PATH, &At::default()).await?;
-        if self.format == Format::Json {
-            session.screen.line(&value)?;
-        }
+        let told = session.screen.answered(&self.format, &value, None)?;
         let answer: Answer = serde_json::from_value(value).map_err(|error| Failure::Strange {
             request: PATH.to_owned(),
             reason: error.to_string(),
@@ -71,7 +70,7 @@ impl Verify {
             );
             return Err(Failure::failed(bad));
         }
-        if self.format == Format::Json {
+        if told {
             return Ok(());
         }
         session
@@ -88,27 +87,19 @@ impl Verify {
 }
 
 /// Checks archives one after another; ends at the first that is bad.
-fn archives(session: &mut Session, files: &[PathBuf], format: Format) -> Result<(), Failure> {
+fn archives(session: &mut Session, files: &[PathBuf], form: &Form) -> Result<(), Failure> {
     let mut last: Option<Checked> = None;
     for file in files {
         let name = file.display();
         let found = checked(file)?;
-        match format {
-            Format::Json => {
-                let line = serde_json::to_string(&found).expect("numbers and text are JSON");
-                session.screen.line(line)?;
-            }
-            Format::Table => {
-                let Checked { first, last, records, entries, h, .. } = &found;
-                let what =
-                    format!("{name}: {first}..{last}, {records} records in {entries} entries");
-                if found.bad.is_none() {
-                    session.screen.line(format_args!("ok: {what}, head {h}"))?;
-                    if !found.redacted.is_empty() {
-                        let all: Vec<_> = found.redacted.iter().map(ToString::to_string).collect();
-                        session.screen.line(format_args!("redacted: {}", all.join(" ")))?;
-                    }
-                }
+        let answer = serde_json::to_value(&found).expect("numbers and text are JSON");
+        if !session.screen.answered(form, &answer, None)? && found.bad.is_none() {
+            let Checked { first, last, records, entries, h, .. } = &found;
+            let what = format!("{name}: {first}..{last}, {records} records in {entries} entries");
+            session.screen.line(format_args!("ok: {what}, head {h}"))?;
+            if !found.redacted.is_empty() {
+                let all: Vec<_> = found.redacted.iter().map(ToString::to_string).collect();
+                session.screen.line(format_args!("redacted: {}", all.join(" ")))?;
             }
         }
         if let Some((position, what)) = &found.bad {

@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{At, Format};
+use crate::args::At;
 use crate::client::encode;
 use crate::failure::Failure;
 use crate::log::{reason, short_time, who};
+use crate::screen::Form;
 use crate::session::Session;
 
 /// Say why an object is as it is
@@ -17,9 +18,9 @@ use crate::session::Session;
 pub(crate) struct Why {
     /// Object: a name (web, web.2), an id, or both with the noun (service/web)
     object: String,
-    /// Form of the answer: table or json
+    /// Form of the answer: table, json, or a Go template for each step, like '{{.position}} {{.text}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     at: At,
 }
@@ -53,8 +54,8 @@ impl Why {
         let object = self.object.split('/').map(encode).collect::<Vec<_>>().join("/");
         let path = format!("/skein/v1/why/{object}");
         let answer: Value = session.client.read(&path, &self.at).await?;
-        if self.format == Format::Json {
-            return session.screen.line(answer);
+        if session.screen.answered(&self.format, &answer, Some("chain"))? {
+            return Ok(());
         }
         let answer: Answer = serde_json::from_value(answer)
             .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;

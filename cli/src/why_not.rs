@@ -3,9 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{At, Format};
+use crate::args::At;
 use crate::client::{Query, encode};
 use crate::failure::Failure;
+use crate::screen::Form;
 use crate::session::Session;
 
 /// Say why a service's tasks are not on a node
@@ -21,9 +22,9 @@ pub(crate) struct WhyNot {
     /// Only this service
     #[arg(long, value_name = "SERVICE")]
     service: Option<String>,
-    /// Form of the answer: table or json
+    /// Form of the answer: table, json, or a Go template for each service, like '{{.name}} {{.here}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    format: Format,
+    format: Form,
     #[command(flatten)]
     at: At,
 }
@@ -55,8 +56,8 @@ impl WhyNot {
         let query = Query::default().with_some("object", object);
         let path = format!("/skein/v1/why-not/{}{query}", encode(node));
         let answer: Value = session.client.read(&path, &self.at).await?;
-        if self.format == Format::Json {
-            return session.screen.line(answer);
+        if session.screen.answered(&self.format, &answer, Some("services"))? {
+            return Ok(());
         }
         let answer: Answer = serde_json::from_value(answer)
             .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;

@@ -8,9 +8,7 @@ mod shared;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use daemon::{DaemonArgs, LogFormat, LogLevel};
-pub(crate) use shared::{
-    At, Because, Condition, Format, Host, Inspecting, Listing, Moment, position,
-};
+pub(crate) use shared::{At, Because, Condition, Host, Inspecting, Listing, Moment, position};
 
 use crate::failure::Failure;
 use crate::session::Session;

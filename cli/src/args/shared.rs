@@ -112,27 +112,6 @@ fn reason(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// How an answer that is no list is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Format {
-    /// Lines to read.
-    #[default]
-    Table,
-    /// One JSON object a line.
-    Json,
-}
-
-impl FromStr for Format {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "table" => Ok(Self::Table),
-            "json" => Ok(Self::Json),
-            _ => Err("a format is table or json".into()),
-        }
-    }
-}
-
 /// Options of every command that shows a list.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Listing {

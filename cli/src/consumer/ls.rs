@@ -38,11 +38,14 @@ struct Consumer {
 impl Ls {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let listing = self.listing;
-        if let Some((key, _)) = listing.filter.first() {
-            let text = format!("invalid filter '{key}': consumers are not filtered");
+        if let Some((key, _)) = listing.filter.iter().find(|(key, _)| key != "name") {
+            let text = format!("invalid filter '{key}': consumers are filtered by name");
             return Err(Failure::Usage(text));
         }
-        let all: Vec<Consumer> = session.client.read("/skein/v1/consumers", &listing.at).await?;
+        let mut all: Vec<Consumer> =
+            session.client.read("/skein/v1/consumers", &listing.at).await?;
+        let named = |name: &str| listing.filter.iter().any(|(_, part)| name.contains(part));
+        all.retain(|consumer| listing.filter.is_empty() || named(&consumer.name));
         let rows: Vec<_> = all.into_iter().map(row).collect();
         session.screen.list(&listing, &COLUMNS, &rows)
     }

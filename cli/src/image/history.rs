@@ -42,6 +42,10 @@ const COMMAND: usize = 45;
 impl History {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let Self { image, listing } = self;
+        if let Some((key, _)) = listing.filter.first() {
+            let text = format!("invalid filter '{key}': the steps of an image are not filtered");
+            return Err(Failure::Usage(text));
+        }
         let path = format!("/images/{}/history", encode(&image));
         let steps: Vec<Step> = session.client.read(&path, &listing.at).await?;
         let now = session.now;

@@ -22,7 +22,7 @@ use crate::client::Body;
 use crate::failure::Failure;
 use crate::session::Session;
 
-pub(crate) use prune::Prune;
+pub(crate) use prune::pruned;
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Image {
@@ -31,7 +31,7 @@ pub(crate) enum Image {
     Inspect(inspect::Inspect),
     Load(load::Load),
     Ls(ls::Ls),
-    Prune(Prune),
+    Prune(prune::Prune),
     Rm(rm::Rm),
     Tag(tag::Tag),
 }

@@ -1,7 +1,5 @@
 //! `skein image prune`.
 
-use std::io::IsTerminal as _;
-
 use hyper::Method;
 use serde::Deserialize;
 
@@ -9,23 +7,22 @@ use super::Step;
 use crate::args::Because;
 use crate::client::{Query, nothing};
 use crate::failure::Failure;
-use crate::screen::human;
-use crate::session::Session;
+use crate::session::{self, Session};
 
 /// Remove images that nobody needs
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prune {
     /// Remove all images that no container uses, not only those without a name
     #[arg(short, long)]
-    pub(crate) all: bool,
+    all: bool,
     /// Do not ask
     #[arg(short, long)]
-    pub(crate) force: bool,
+    force: bool,
     /// Only what matches: label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME|AGE
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::parse::key_value)]
-    pub(crate) filter: Vec<(String, String)>,
+    filter: Vec<(String, String)>,
     #[command(flatten)]
-    pub(crate) because: Because,
+    because: Because,
 }
 
 #[derive(Deserialize)]
@@ -39,50 +36,31 @@ struct Pruned {
 
 impl Prune {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let what = if self.all {
-            "all images that no container uses"
-        } else {
-            "all images without a name"
-        };
-        if !self.force && !confirmed(session, what)? {
-            return Ok(());
-        }
-        let bytes = self.carry_out(session).await?;
-        reclaimed(session, bytes)
-    }
-
-    /// Prunes and tells what went; the bytes that are free again.
-    async fn carry_out(&self, session: &mut Session) -> Result<i64, Failure> {
-        let dangling = ("dangling".to_owned(), (!self.all).to_string());
-        let mut filters = vec![dangling];
-        // `label!=x` parses as the key `label!`.
-        filters.extend(self.filter.iter().cloned());
-        let path = format!("/images/prune{}", Query::default().filtered(&filters));
-        let pruned: Pruned =
-            session.client.change(Method::POST, &path, nothing(), &self.because).await?;
-        let steps = pruned.images_deleted.unwrap_or_default();
-        if !steps.is_empty() {
-            session.screen.line("Deleted Images:")?;
-            steps.iter().try_for_each(|step| step.show(session))?;
-            session.screen.line("")?;
-        }
-        Ok(pruned.space_reclaimed)
+        let Self { all, force, filter, because } = self;
+        let what = if all { "images that no container uses" } else { "images without a name" };
+        session::confirmed(session, force, &format!("This will remove all {what}.")).await?;
+        let bytes = pruned(session, all, &filter, &because).await?;
+        session::reclaimed(session, bytes)
     }
 }
 
-/// Tells how much is free again.
-fn reclaimed(session: &mut Session, bytes: i64) -> Result<(), Failure> {
-    session.screen.line(format!("Total reclaimed space: {}", human::size(bytes)))
-}
-
-/// Asks before something is removed that nobody named; without a terminal nobody can answer.
-fn confirmed(session: &mut Session, what: &str) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!("this removes {what}: add --force")));
+/// Prunes and tells what went; the bytes that are free again.
+pub(crate) async fn pruned(
+    session: &mut Session,
+    all: bool,
+    filter: &[(String, String)],
+    because: &Because,
+) -> Result<i64, Failure> {
+    let mut filters = vec![("dangling".to_owned(), (!all).to_string())];
+    // `label!=x` parses as the key `label!`.
+    filters.extend(filter.iter().cloned());
+    let path = format!("/images/prune{}", Query::default().filtered(&filters));
+    let pruned: Pruned = session.client.change(Method::POST, &path, nothing(), because).await?;
+    let steps = pruned.images_deleted.unwrap_or_default();
+    if !steps.is_empty() {
+        session.screen.line("Deleted Images:")?;
+        steps.iter().try_for_each(|step| step.show(session))?;
+        session.screen.line("")?;
     }
-    session.screen.note(format!("WARNING! This will remove {what}."))?;
-    session.screen.note("Are you sure you want to continue? [y/N]")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+    Ok(pruned.space_reclaimed)
 }

@@ -6,10 +6,11 @@ mod redact;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::args::{At, Format, Moment};
+use crate::args::{At, Moment};
 use crate::client::Query;
 use crate::diff::{Field, told};
 use crate::failure::Failure;
+use crate::screen::Form;
 use crate::session::Session;
 
 /// Show what happened to the swarm or to one object
@@ -44,9 +45,15 @@ pub(crate) struct Log {
     /// Show each record's content too
     #[arg(short, long)]
     data: bool,
-    /// Form of the lines: table or json
+    /// Show only positions
+    #[arg(short, long)]
+    quiet: bool,
+    /// Show only what matches: kind=KIND, which may be repeated, or who=WHO
+    #[arg(short, long, value_name = "KEY=VALUE", value_parser = crate::parse::key_value)]
+    filter: Vec<(String, String)>,
+    /// Form of the lines: table, json, or a Go template like '{{.position}} {{.kind}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
-    format: Format,
+    format: Form,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -86,15 +93,32 @@ impl Log {
             Some(Verb::Archive(archive)) => return archive.run(session).await,
             None => {}
         }
+        let (mut who, mut kinds) = (self.who, self.kind);
+        for (key, value) in self.filter {
+            match key.as_str() {
+                "kind" => kinds.push(value),
+                "who" if who.is_none() => who = Some(value),
+                "who" => return Err(Failure::Usage("name one WHO".to_owned())),
+                _ => {
+                    let text =
+                        format!("invalid filter '{key}': records are filtered by kind and who");
+                    return Err(Failure::Usage(text));
+                }
+            }
+        }
         let query = Query::default()
             .with_some("object", self.object)
             .with_some("from", self.since)
             .with_some("to", self.until)
             .with_some("limit", self.limit)
-            .with_some("who", self.who)
-            .with_some("kind", (!self.kind.is_empty()).then(|| self.kind.join(",")))
+            .with_some("who", who)
+            .with_some("kind", (!kinds.is_empty()).then(|| kinds.join(",")))
             .with_some("patch", self.patch.then_some(1));
-        print(session, &query, self.format, self.data).await
+        let form = match self.format {
+            Form::Table if self.quiet => "{{.position}}".parse().expect("it is a template"),
+            form => form,
+        };
+        print(session, &query, &form, self.data).await
     }
 }
 
@@ -102,33 +126,48 @@ impl Log {
 pub(crate) async fn one(session: &mut Session, position: u64) -> Result<(), Failure> {
     let at = format!("@{position}");
     let query = Query::default().with("from", &at).with("to", &at).with("patch", "1");
-    print(session, &query, Format::Table, false).await
+    print(session, &query, &Form::Table, false).await
 }
 
 async fn print(
     session: &mut Session,
     query: &Query,
-    format: Format,
+    form: &Form,
     data: bool,
 ) -> Result<(), Failure> {
     let path = format!("/skein/v1/log{query}");
     let mut lines = session.client.lines(&path, &At::default()).await?;
+    // A table's columns are as wide as their widest cell, so it waits for the last record; all else is told as it comes.
+    let mut all = Vec::new();
     while let Some(line) = lines.next().await? {
-        match format {
-            Format::Json => session.screen.line(String::from_utf8_lossy(&line))?,
-            Format::Table => {
-                let record: Record = serde_json::from_slice(&line).map_err(|error| {
-                    Failure::Strange { request: path.clone(), reason: error.to_string() }
-                })?;
-                session.screen.line(sentence(&record))?;
-                for field in &record.patch {
-                    session.screen.line(format_args!("          {}", told(field)))?;
-                }
-                if data {
-                    session.screen.line(format_args!("          {}", record.data))?;
-                }
-            }
+        if matches!(form, Form::Json) {
+            session.screen.line(String::from_utf8_lossy(&line))?;
+            continue;
         }
+        let strange = |error: serde_json::Error| Failure::Strange {
+            request: path.clone(),
+            reason: error.to_string(),
+        };
+        let record: Value = serde_json::from_slice(&line).map_err(strange)?;
+        if matches!(form, Form::Columns(_)) {
+            all.push(record);
+        } else if !session.screen.answered(form, &record, None)? {
+            show(session, &serde_json::from_value(record).map_err(strange)?, data)?;
+        }
+    }
+    if matches!(form, Form::Columns(_)) {
+        session.screen.answered(form, &serde_json::json!({"records": all}), Some("records"))?;
+    }
+    Ok(())
+}
+
+fn show(session: &mut Session, record: &Record, data: bool) -> Result<(), Failure> {
+    session.screen.line(sentence(record))?;
+    for field in &record.patch {
+        session.screen.line(format_args!("          {}", told(field)))?;
+    }
+    if data {
+        session.screen.line(format_args!("          {}", record.data))?;
     }
     Ok(())
 }

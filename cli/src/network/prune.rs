@@ -26,9 +26,19 @@ impl Prune {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let warning = "This will remove all networks that no service joins.";
         session::confirmed(session, self.force, warning).await?;
-        let path = format!("/networks/prune{}", Query::default().filtered(&self.filter));
-        let pruned: NetworkPruneResponse =
-            session.client.change(Method::POST, &path, nothing(), &self.because).await?;
-        pruned.networks_deleted.iter().flatten().try_for_each(|name| session.screen.line(name))
+        let removed = pruned(session, &self.filter, &self.because).await?;
+        removed.iter().try_for_each(|name| session.screen.line(name))
     }
+}
+
+/// Prunes; the names of what went.
+pub(crate) async fn pruned(
+    session: &mut Session,
+    filter: &[(String, String)],
+    because: &Because,
+) -> Result<Vec<String>, Failure> {
+    let path = format!("/networks/prune{}", Query::default().filtered(filter));
+    let pruned: NetworkPruneResponse =
+        session.client.change(Method::POST, &path, nothing(), because).await?;
+    Ok(pruned.networks_deleted.unwrap_or_default())
 }

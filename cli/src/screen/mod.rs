@@ -1,6 +1,7 @@
 //! What the user sees: results on standard output, everything else on standard error.
 //! The only place that writes to them, so that a test can read a command's output from a buffer.
 
+mod answer;
 pub(crate) mod human;
 mod list;
 mod meter;
@@ -119,6 +120,18 @@ impl Screen {
     ) -> Result<(), Failure> {
         let text = list::render(form, false, columns, rows)?;
         self.raw(text.as_bytes())
+    }
+
+    /// An answer of the daemon as JSON, or its `parts` (all of it, if it has none) through a template; false if the user
+    /// asked for lines to read, which its command writes.
+    pub(crate) fn answered(
+        &mut self,
+        form: &Form,
+        answer: &serde_json::Value,
+        parts: Option<&str>,
+    ) -> Result<bool, Failure> {
+        let text = answer::render(form, answer, parts)?;
+        text.map_or(Ok(false), |text| self.raw(text.as_bytes()).map(|()| true))
     }
 
     /// Inspected objects in the form the user asked for.

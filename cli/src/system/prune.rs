@@ -1,20 +1,24 @@
-//! `skein system prune`: what a machine keeps and nobody needs. Ended containers go by themselves, so it is images.
+//! `skein system prune`: what a machine and its swarm keep and nobody needs, one kind after another.
+//! Each kind is pruned as its own command does it; ended containers go by themselves, so there are none among them.
 
 use crate::args::Because;
 use crate::failure::Failure;
-use crate::image;
-use crate::session::Session;
+use crate::session::{self, Session};
+use crate::{image, network, volume};
 
-/// Remove what nobody needs: images without a name, layers of none
+/// Remove what nobody needs: networks no service joins, images without a name, layers of none
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prune {
     /// Remove all images that no container uses, not only those without a name
     #[arg(short, long)]
     all: bool,
+    /// Volumes without a name of their own too, and what is in them
+    #[arg(long)]
+    volumes: bool,
     /// Do not ask
     #[arg(short, long)]
     force: bool,
-    /// Only what matches: label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME|AGE
+    /// Only what matches: label=KEY[=VALUE], label!=KEY[=VALUE], until=TIME|AGE (not with --volumes)
     #[arg(long, value_name = "KEY=VALUE", value_parser = crate::parse::key_value)]
     filter: Vec<(String, String)>,
     #[command(flatten)]
@@ -23,7 +27,39 @@ pub(crate) struct Prune {
 
 impl Prune {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let Self { all, force, filter, because } = self;
-        image::Prune { all, force, filter, because }.run(session).await
+        let Self { all, volumes, force, filter, because } = self;
+        if volumes && filter.iter().any(|(key, _)| key == "until") {
+            // Docker's sentence: a volume that is old is no volume nobody needs.
+            let text = "the \"until\" filter is not supported with \"--volumes\"";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        if because.condition.dry_run {
+            let text = "images and volumes are no matter of the log alone, so that a dry run cannot tell: \
+                        see skein system df -v, skein network prune --dry-run";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        session::confirmed(session, force, &warning(all, volumes)).await?;
+        let removed = network::pruned(session, &filter, &because).await?;
+        if !removed.is_empty() {
+            session.screen.line("Deleted Networks:")?;
+            removed.iter().try_for_each(|name| session.screen.line(name))?;
+            session.screen.line("")?;
+        }
+        let mut bytes = 0;
+        if volumes {
+            bytes += volume::pruned(session, &filter, &because).await?;
+        }
+        bytes += image::pruned(session, all, &filter, &because).await?;
+        session::reclaimed(session, bytes)
     }
+}
+
+fn warning(all: bool, volumes: bool) -> String {
+    let mut kinds = vec!["all networks that no service joins"];
+    if volumes {
+        kinds.push("all volumes without a name that no container uses, and what is in them");
+    }
+    kinds.push(if all { "all images that no container uses" } else { "all images without a name" });
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("  - {kind}")).collect();
+    format!("This will remove:\n{}\n", kinds.join("\n"))
 }

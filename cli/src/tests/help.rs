@@ -248,7 +248,10 @@ fn the_help_of_a_command_has_its_options() {
                                       like service; may be repeated
           -p, --patch                 Show what each record changed of its object
           -d, --data                  Show each record's content too
-              --format <FORMAT>       Form of the lines: table or json
+          -q, --quiet                 Show only positions
+          -f, --filter <KEY=VALUE>    Show only what matches: kind=KIND, which may be repeated, or who=WHO
+              --format <FORMAT>       Form of the lines: table, json, or a Go template like '{{.position}}
+                                      {{.kind}}'
           -h, --help                  Print help (see more with '--help')
     "#]]
     .assert_eq(&short_help(&["log"]));

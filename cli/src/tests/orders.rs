@@ -540,17 +540,46 @@ fn a_prune_is_not_begun_unasked() {
     let path = "POST /v1.41/images/prune?filters=%7B%22dangling%22%3A%7B%22false%22%3Atrue%7D%2C%22label%21%22%3A%7B%22keep%22%3Atrue%7D%7D";
     let daemon = Daemon::answering([(path, 200, pruned.to_owned())]);
     let told = "Deleted Images:\nDeleted: sha256:a6\n\nTotal reclaimed space: 1.98MB\n";
-    for noun in ["image", "system"] {
-        let words = [noun, "prune", "-af", "--filter", "label!=keep"];
-        assert_eq!(skein(&daemon, &words).out(), told);
-    }
-    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        expect![[r#"
-            exit 125
-            this removes all images without a name: add --force
-        "#]]
-        .assert_eq(&skein(&daemon, &["image", "prune"]).refusal());
-    }
+    let words = ["image", "prune", "-af", "--filter", "label!=keep"];
+    assert_eq!(skein(&daemon, &words).out(), told);
+}
+
+#[test]
+fn a_system_prune_is_one_of_each_kind() {
+    const NETWORKS: &str =
+        "POST /v1.41/networks/prune?filters=%7B%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
+    const VOLUMES: &str =
+        "POST /v1.41/volumes/prune?filters=%7B%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
+    const IMAGES: &str = "POST /v1.41/images/prune?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%2C%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
+    let daemon = Daemon::answering([
+        (NETWORKS, 200, r#"{"NetworksDeleted":["old"]}"#.to_owned()),
+        (VOLUMES, 200, r#"{"VolumesDeleted":["a0"],"SpaceReclaimed":1000}"#.to_owned()),
+        (IMAGES, 200, r#"{"ImagesDeleted":null,"SpaceReclaimed":1984162}"#.to_owned()),
+    ]);
+    let words = ["system", "prune", "-f", "--volumes", "--filter", "label=tier=db"];
+    expect![[r#"
+        Deleted Networks:
+        old
+
+        Deleted Volumes:
+        a0
+
+        Total reclaimed space: 1.99MB
+    "#]]
+    .assert_eq(&skein(&daemon, &words).out());
+    let asked = daemon.asked().len();
+    let refused =
+        |words: &[&str]| skein(&daemon, &[&["system", "prune"], words].concat()).refusal();
+    expect![[r#"
+        exit 125
+        the "until" filter is not supported with "--volumes"
+    "#]]
+    .assert_eq(&refused(&["-f", "--volumes", "--filter", "until=24h"]));
+    expect![[r#"
+        exit 125
+        images and volumes are no matter of the log alone, so that a dry run cannot tell: see skein system df -v, skein network prune --dry-run
+    "#]].assert_eq(&refused(&["-f", "--dry-run"]));
+    assert_eq!(daemon.asked().len(), asked, "nothing was asked for");
 }
 
 #[test]

@@ -31,6 +31,31 @@ fn log_is_a_line_a_record_and_json_is_passed_on() {
     "#]]
     .assert_eq(&skein(&daemon, &words).out());
     assert_eq!(skein(&daemon, &["log", "--format", "json"]).out(), records().replace("\n\n", "\n"));
+    assert_eq!(skein(&daemon, &["log", "-q"]).out(), "8101\n8123\n");
+    let lines = ["log", "--format", "{{.position}} {{.who.name}}{{if .cause}} @{{.cause}}{{end}}"];
+    assert_eq!(skein(&daemon, &lines).out(), "8101 root\n8123 scheduler @8101\n");
+    expect![[r#"
+        KIND             NAME
+        service.scaled   root
+        task.assigned    scheduler
+    "#]]
+    .assert_eq(&skein(&daemon, &["log", "--format", r"table {{.kind}}\t{{.who.name}}"]).out());
+    expect![[r#"
+        exit 125
+        map has no entry for key: nosuch
+        hint: the fields are .cause, .client, .data, .epoch, .kind, .name, .position, .reason, .subject, .time, .version, .wall, .who
+    "#]].assert_eq(&skein(&daemon, &["log", "--format", "{{.nosuch}}"]).refusal());
+}
+
+#[test]
+fn the_logs_filters_are_its_options_by_another_name() {
+    let path = "GET /skein/v1/log?who=root&kind=service%2Cnode";
+    let daemon = Daemon::answering([(path, 200, records())]);
+    let filters = ["log", "-q", "-f", "kind=service", "-f", "who=root", "-f", "kind=node"];
+    assert_eq!(skein(&daemon, &filters).out(), "8101\n8123\n");
+    for wrong in [&["-f", "who=a", "-f", "who=b"][..], &["-f", "colour=red"]] {
+        assert_eq!(skein(&daemon, &[&["log"], wrong].concat()).code, 125);
+    }
 }
 
 #[test]
@@ -71,7 +96,9 @@ fn why_is_told_from_the_newest_cause_to_the_users_command() {
                   by user 1000: "ticket-42"
     "#]]
     .assert_eq(&skein(&daemon, &["why", "web.2", "--at", "@8200"]).out());
-    assert_eq!(daemon.asked(), ["GET /skein/v1/why/web.2\n  skein-at: @8200"]);
+    let lines = ["why", "web.2", "--at", "@8200", "--format", "{{.position}} {{.who.type}}"];
+    assert_eq!(skein(&daemon, &lines).out(), "8123 planner\n8101 user\n");
+    assert_eq!(daemon.asked(), ["GET /skein/v1/why/web.2\n  skein-at: @8200"; 2]);
 }
 
 #[test]
@@ -85,6 +112,8 @@ fn verify_fails_where_the_chain_breaks() {
         redacted: @3 @9
     "#]]
     .assert_eq(&skein(&daemon, &["verify"]).out());
+    let line = ["verify", "--format", "{{.head}} {{.records}}"];
+    assert_eq!(skein(&daemon, &line).out(), "ab12 12\n");
     let bad = json!({"records": 5, "entries": 3, "head": "", "ok": false, "redacted": [],
         "first_bad": {"position": 5, "index": 4, "reason": "hash differs"}});
     let daemon = Daemon::answering([(PATH, 200, bad.to_string())]);
@@ -135,6 +164,8 @@ fn two_moments_are_compared() {
     "#]]
     .assert_eq(&skein(&daemon, &["diff", "@8000..@8123", "web"]).out());
     assert_eq!(skein(&daemon, &["diff", "-1h..", "--format", "json"]).out(), format!("{answer}\n"));
+    let lines = ["diff", "-1h..", "--format", "{{.change}} {{.name}}"];
+    assert_eq!(skein(&daemon, &lines).out(), "changed web\nadded web.4\nremoved web.2\n");
     assert_eq!(skein(&daemon, &["diff", "@8000"]).code, 125);
     assert_eq!(skein(&daemon, &["diff", "yesterday..@3"]).code, 125);
 }
@@ -156,6 +187,8 @@ fn why_not_takes_a_node_or_a_service_and_a_node() {
     .assert_eq(&skein(&daemon, &["why-not", "web", "n1"]).out());
     assert_eq!(skein(&daemon, &["why-not", "n1", "--service", "web"]).code, 0);
     assert_eq!(skein(&daemon, &["why-not", "n1", "--format", "json"]).out(), format!("{answer}\n"));
+    let lines = ["why-not", "n1", "--format", "{{.name}} {{.here}}/{{.in_all}}"];
+    assert_eq!(skein(&daemon, &lines).out(), "web 0/2\n");
     assert_eq!(skein(&daemon, &["why-not", "web", "n1", "--service", "web"]).code, 125);
     assert_eq!(skein(&daemon, &["why-not"]).code, 125);
 }
@@ -181,6 +214,11 @@ fn a_timeline_says_how_long_each_step_took() {
                   1 node looked at
     "#]]
     .assert_eq(&skein(&daemon, &["timeline", "service/web", "-n", "2"]).out());
+    let lines = ["timeline", "service/web", "-n", "2", "--format", "{{.text}}"];
+    assert_eq!(
+        skein(&daemon, &lines).out(),
+        "service web was scaled to 5\ntask web.2 was put on node n1\n"
+    );
 }
 
 #[test]
@@ -226,6 +264,8 @@ fn consumers_are_made_listed_moved_and_removed() {
     "#]]
     .assert_eq(&skein(&daemon, &["consumer", "ls"]).out());
     assert_eq!(skein(&daemon, &["consumer", "ls", "-q"]).out(), "audit\nmirror\n");
+    assert_eq!(skein(&daemon, &["consumer", "ls", "-q", "-f", "name=mir"]).out(), "mirror\n");
+    assert_eq!(skein(&daemon, &["consumer", "ls", "-f", "lag=0"]).code, 125);
     let moved = skein(&daemon, &["consumer", "seek", "audit", "@7"]).out();
     assert_eq!(moved, "audit reads on from @7\n");
     assert_eq!(skein(&daemon, &["consumer", "rm", "audit"]).out(), "audit\n");

@@ -10,6 +10,8 @@ mod rm;
 use crate::failure::Failure;
 use crate::session::Session;
 
+pub(crate) use prune::pruned;
+
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Volume {
     Create(create::Create),

@@ -7,7 +7,6 @@ use crate::args::Because;
 use crate::client::{Query, nothing};
 use crate::failure::Failure;
 use crate::parse;
-use crate::screen::human;
 use crate::session::{self, Session};
 
 /// Remove volumes of this node that no container uses
@@ -37,16 +36,25 @@ impl Prune {
         if self.all {
             self.filter.push(("all".to_owned(), "true".to_owned()));
         }
-        let path = format!("/volumes/prune{}", Query::default().filtered(&self.filter));
-        let pruned: VolumePruneResponse =
-            session.client.change(Method::POST, &path, nothing(), &self.because).await?;
-        let deleted = pruned.volumes_deleted.unwrap_or_default();
-        if !deleted.is_empty() {
-            session.screen.line("Deleted Volumes:")?;
-            deleted.iter().try_for_each(|name| session.screen.line(name))?;
-            session.screen.line("")?;
-        }
-        let bytes = human::size(pruned.space_reclaimed.unwrap_or(0));
-        session.screen.line(format!("Total reclaimed space: {bytes}"))
+        let bytes = pruned(session, &self.filter, &self.because).await?;
+        session::reclaimed(session, bytes)
     }
+}
+
+/// Prunes and tells what went; the bytes that are free again.
+pub(crate) async fn pruned(
+    session: &mut Session,
+    filter: &[(String, String)],
+    because: &Because,
+) -> Result<i64, Failure> {
+    let path = format!("/volumes/prune{}", Query::default().filtered(filter));
+    let pruned: VolumePruneResponse =
+        session.client.change(Method::POST, &path, nothing(), because).await?;
+    let deleted = pruned.volumes_deleted.unwrap_or_default();
+    if !deleted.is_empty() {
+        session.screen.line("Deleted Volumes:")?;
+        deleted.iter().try_for_each(|name| session.screen.line(name))?;
+        session.screen.line("")?;
+    }
+    Ok(pruned.space_reclaimed.unwrap_or(0))
 }

@@ -128,7 +128,14 @@ async fn prune(
 ) -> Result<Response, ApiError> {
     let filters = query.filters(&["label", "label!", "until"])?;
     let until = filters.until(app.backend.wall())?;
-    let state = app.backend.state()?;
+    let state = match app.backend.state() {
+        // A machine outside a swarm has nothing to remove; `docker system prune` asks nevertheless.
+        Err(Failure::Refused(Refusal::NotInSwarm)) => {
+            let nothing = models::NetworkPruneResponse { networks_deleted: None };
+            return Ok(json(StatusCode::OK, &nothing));
+        }
+        state => state?,
+    };
     let wanted = |n: &&std::sync::Arc<Network>| {
         !is_used(&state, n) && until.is_none_or(|until| n.created <= until) && chosen(&filters, n)
     };
