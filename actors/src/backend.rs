@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
 use skein_events::command::Command;
-use skein_events::id::NodeId;
+use skein_events::id::{NodeId, TaskId};
 use skein_events::record::{Hash, Position};
 use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
@@ -17,13 +17,14 @@ use skein_events::state::State;
 use skein_events::time::Time;
 use skein_net::backend::{
     Archive, Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession,
-    Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
-    JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment, NewVolume,
-    PruneImages, Rehearsal, Standing, Upload, Verification, Volume, Why,
+    Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage,
+    InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment,
+    NewVolume, PruneImages, Rehearsal, Standing, Upload, Verification, Volume, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
 
+use crate::agent::findings::Findings;
 use crate::clock::Clock;
 use crate::health;
 use crate::history;
@@ -40,6 +41,8 @@ pub struct Service {
     pub membership: Membership,
     /// Containers and images.
     pub runtime: Arc<dyn Runtime>,
+    /// What checks of containers came to.
+    pub findings: Arc<Findings>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// This machine, but for its membership.
@@ -350,6 +353,10 @@ impl Backend for Service {
 
     fn checks(&self) -> Vec<Check> {
         health::checks(self.membership.load_full().as_deref(), &self.local.data_root)
+    }
+
+    fn health(&self, task: TaskId) -> Option<Health> {
+        self.findings.of(task)
     }
 
     fn wall(&self) -> Time {

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use arc_swap::ArcSwapOption;
 use skein_actors::agent::Tools;
+use skein_actors::agent::findings::Findings;
 use skein_actors::agent::names::Served;
 use skein_actors::backend::Service;
 use skein_actors::clock::{Clock, Entropy, SystemClock, SystemEntropy};
@@ -82,6 +83,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let runtime: Arc<dyn Runtime> = Arc::new(machine);
     let kernel: Arc<dyn Kernel> = Arc::new(kernel);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let findings = Arc::new(Findings::new(Arc::clone(&clock)));
     let description = describe();
     let membership: Membership = Arc::new(ArcSwapOption::empty());
     let ground = Ground {
@@ -95,6 +97,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
             }),
         },
         tools: Tools {
+            findings: Arc::clone(&findings),
             runtime: Arc::clone(&runtime),
             kernel,
             names: Arc::new(Served::new(dns, serving.handle().clone())),
@@ -109,7 +112,8 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let on = serving.handle().clone();
     let ended = actix::System::new().block_on(async move {
         let member = MemberActor::resume(ground).await.map_err(anyhow::Error::new)?;
-        let service = Service { member: member.clone(), membership, runtime, clock, local };
+        let service =
+            Service { member: member.clone(), membership, runtime, findings, clock, local };
         let (stop, stopped) = oneshot::channel::<()>();
         let backend: Arc<dyn Backend> = Arc::new(service);
         listener.set_nonblocking(true)?;

@@ -1,7 +1,7 @@
 //! What the API needs of the rest of Skein: submit a command, read a state, read the log, touch this machine.
 //! Defined here and implemented by the actors, so that the API needs no arrow back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -427,6 +427,42 @@ pub struct ContainerUsage {
     pub running: bool,
 }
 
+/// How well a container is, as its checks found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wellness {
+    /// No check was passed yet.
+    #[default]
+    Starting,
+    /// It passed one and did not fail too many since.
+    Well,
+    /// It failed too many in a row.
+    Unwell,
+}
+
+/// What is known of the checks of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// What follows from them.
+    pub wellness: Wellness,
+    /// Failures in a row that count.
+    pub streak: u64,
+    /// The last of them, the oldest first; bounded by who makes them.
+    pub last: VecDeque<Probe>,
+}
+
+/// What one check came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// When it began.
+    pub start: Time,
+    /// When it ended.
+    pub end: Time,
+    /// Its exit code; -1 if it did not end by itself, or never began.
+    pub exit_code: i32,
+    /// What it printed, or why it has no exit code. It may be secret.
+    pub output: String,
+}
+
 /// A command to run in a task's container on this machine.
 #[derive(Clone, Debug)]
 pub struct ExecRequest {
@@ -577,6 +613,8 @@ pub trait Backend: Send + Sync + 'static {
     fn standing(&self) -> Option<Standing>;
     /// What has to hold before this node is sent requests.
     fn checks(&self) -> Vec<Check>;
+    /// How well a task's container on this machine is, if it is checked.
+    fn health(&self, task: TaskId) -> Option<Health>;
     /// The wall clock, for display.
     fn wall(&self) -> Time;
     /// Reads an archive of images; gives the names it held, or the ids of those without.

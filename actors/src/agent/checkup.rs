@@ -1,20 +1,33 @@
 //! Asks a container again and again whether it is well, as its check says, with Docker's rules.
 //! Only looks and judges: what follows from it is the task's life.
 
+use std::cell::RefCell;
+
 use skein_events::id::TaskId;
 use skein_events::time::Span;
+use skein_net::backend::{Probe, Wellness};
 use skein_runtime::api::{ExecSession, ExecSpec, Input, Runtime};
 use skein_runtime::check::Check;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
+
+use super::findings::Findings;
+
+/// Bytes that are kept of what one check prints; as many as Docker keeps.
+const OUTPUT_MAX: usize = 4096;
+/// What a check printed last is waited for so long after its end, in case something it left running holds its output.
+const DRAIN: Span = Span::millis(100);
 
 /// Answers why, once the container is unwell; says so when a check is passed for the first time. After a restart of the
 /// daemon it begins anew, the start period with it.
 pub(super) async fn until_unwell(
     runtime: &dyn Runtime,
+    findings: &Findings,
     id: TaskId,
     check: &Check,
     well: impl Fn(),
 ) -> String {
+    findings.begin(id);
     let began = Instant::now();
     let mut standing = Standing::default();
     loop {
@@ -23,8 +36,18 @@ pub(super) async fn until_unwell(
             if early() && !standing.well { check.start_interval } else { check.interval };
         rest(interval).await;
         let counts = !early();
-        let outcome = probe(runtime, id, check).await;
-        match standing.after(&outcome, counts, check.retries) {
+        let start = findings.now();
+        let (outcome, said) = probe(runtime, id, check).await;
+        let verdict = standing.after(&outcome, counts, check.retries);
+        let wellness = match (&verdict, standing.well) {
+            (Verdict::Unwell, _) => Wellness::Unwell,
+            (Verdict::Well | Verdict::AsBefore, true) => Wellness::Well,
+            (Verdict::Well | Verdict::AsBefore, false) => Wellness::Starting,
+        };
+        let (exit_code, output) = outcome.told(said);
+        let probe = Probe { start, end: findings.now(), exit_code, output };
+        findings.add(id, wellness, standing.failures, probe);
+        match verdict {
             Verdict::AsBefore => {}
             Verdict::Well => well(),
             Verdict::Unwell => return standing.reason(&outcome),
@@ -45,31 +68,55 @@ enum Outcome {
     NotRun(String),
 }
 
-async fn probe(runtime: &dyn Runtime, id: TaskId, check: &Check) -> Outcome {
+impl Outcome {
+    /// Exit code and output as Docker shows them.
+    fn told(&self, said: Vec<u8>) -> (i32, String) {
+        match self {
+            Self::Code(code) => (*code, String::from_utf8_lossy(&said).into_owned()),
+            Self::TooSlow(timeout) => {
+                (-1, format!("Health check exceeded timeout ({:?})", timeout.as_std()))
+            }
+            Self::NotRun(why) => (-1, why.clone()),
+        }
+    }
+}
+
+/// What one check came to, and what it printed of both kinds, in the order it was read.
+async fn probe(runtime: &dyn Runtime, id: TaskId, check: &Check) -> (Outcome, Vec<u8>) {
     // Tied: whoever stops waiting, this function or the daemon, leaves no process behind.
     let exec = ExecSpec { args: check.args.clone(), tied: true, ..ExecSpec::default() };
+    let said = RefCell::new(Vec::new());
     let run = async {
         let ExecSession { pid: _, stdin: _, stdout, stderr, exit, resize: _ } =
             runtime.exec(id, exec).await?;
         tokio::pin!(exit);
-        // What it says is taken from it, so that it can go on, and kept nowhere: it may hold secrets, and a task's status
-        // stays for ever. What it leaves running is not waited for.
-        let said = async { tokio::join!(swallow(stdout), swallow(stderr)) };
+        // All it says is taken from it, so that it can go on. What it leaves running is not waited for.
+        let all = async { tokio::join!(hear(stdout, &said), hear(stderr, &said)) };
+        tokio::pin!(all);
         tokio::select! {
-            code = &mut exit => code,
-            _ = said => exit.await,
+            code = &mut exit => {
+                let _ = tokio::time::timeout(DRAIN.as_std(), all).await;
+                code
+            }
+            _ = &mut all => exit.await,
         }
     };
-    match tokio::time::timeout(check.timeout.as_std(), run).await {
+    let outcome = match tokio::time::timeout(check.timeout.as_std(), run).await {
         Ok(Ok(code)) => Outcome::Code(code),
         Ok(Err(error)) => Outcome::NotRun(error.to_string()),
         Err(_) => Outcome::TooSlow(check.timeout),
-    }
+    };
+    (outcome, said.into_inner())
 }
 
-async fn swallow(mut output: Input) {
-    // An output that breaks says no more.
-    let _ = tokio::io::copy(&mut output, &mut tokio::io::sink()).await;
+/// Reads an output to its end and keeps the beginning; one that breaks says no more.
+async fn hear(mut output: Input, said: &RefCell<Vec<u8>>) {
+    let mut piece = vec![0; 1024];
+    while let Ok(count @ 1..) = output.read(&mut piece).await {
+        let mut said = said.borrow_mut();
+        let room = OUTPUT_MAX - said.len();
+        said.extend_from_slice(&piece[..count.min(room)]);
+    }
 }
 
 /// How a container has done so far.
@@ -165,7 +212,11 @@ mod tests {
             let again = found_well.replace(Some(began.elapsed().as_secs()));
             assert_eq!(again, None, "it is said once");
         };
-        let why = until_unwell(&fake, id, &check, well).await;
+        let findings = Findings::new(Arc::new(crate::clock::SystemClock::default()));
+        let why = until_unwell(&fake, &findings, id, &check, well).await;
+        let health = findings.of(id).unwrap();
+        assert_eq!(health.wellness, Wellness::Unwell);
+        assert!(health.last.len() <= 5 && health.streak >= check.retries);
         (found_well.get(), began.elapsed().as_secs(), why)
     }
 

@@ -2,6 +2,7 @@
 //! Sees its own assignment and nothing else of the swarm, on managers too.
 
 mod checkup;
+pub mod findings;
 pub mod names;
 mod task;
 
@@ -24,6 +25,7 @@ use skein_net::session::{FromNode, NodeLink, ToNode};
 use skein_runtime::api::{Condition, Found, Runtime};
 
 use crate::dispatch::HEARTBEAT;
+use findings::Findings;
 use names::Names;
 use task::{Order, TaskActor};
 
@@ -43,6 +45,8 @@ pub struct Tools {
     pub kernel: Arc<dyn Kernel>,
     /// Answers to containers' questions for names.
     pub names: Arc<dyn Names>,
+    /// What checks of containers come to.
+    pub findings: Arc<Findings>,
     /// Name servers, search list and such that containers are given beside the swarm's own.
     pub resolv_conf: String,
 }

@@ -11,7 +11,7 @@ use skein_events::id::TaskId;
 use skein_events::task::container::Dns;
 use skein_events::task::output::Output;
 use skein_events::task::spec::LogDriver;
-use skein_events::task::{TaskState, TaskStatus};
+use skein_events::task::{OUT_OF_MEMORY, TaskState, TaskStatus};
 use skein_events::time::Span;
 use skein_events::view::assignment::{self, AssignedTask, Phase};
 use skein_net::overlay::{AttachLeg, Attached, Outside};
@@ -210,7 +210,8 @@ impl Life {
             match &check {
                 Some(check) => {
                     let well = || self.tell(self.status(TaskState::Running, "healthy", Some(pid)));
-                    checkup::until_unwell(&*self.tools.runtime, self.task.id, check, well).await
+                    let Tools { runtime, findings, .. } = &self.tools;
+                    checkup::until_unwell(&**runtime, findings, self.task.id, check, well).await
                 }
                 None => std::future::pending().await,
             }
@@ -237,9 +238,11 @@ impl Life {
                 End::Told
             }
             why = unwell => {
-                // Nothing takes its place before it has ended.
-                let code = self.stop().await.map(|exit| exit.code);
                 let error = Some(format!("task: unhealthy container: {why}"));
+                // It answers to no name from now on, and nothing takes its place before it has ended.
+                let unwell = self.status(TaskState::Running, "unhealthy", Some(pid));
+                self.tell(TaskStatus { error: error.clone(), ..unwell });
+                let code = self.stop().await.map(|exit| exit.code);
                 let status = self.status(TaskState::Failed, "failed", None);
                 End::Status(TaskStatus { error, exit_code: code, ..status })
             }
@@ -351,13 +354,13 @@ impl Life {
 
     fn ended(&self, exit: Exit) -> TaskStatus {
         let (state, message, error) = match (exit.code, exit.oom) {
-            (_, true) => (
+            (code, true) if code != 0 => (
                 TaskState::Failed,
                 "failed",
-                Some(format!("task: non-zero exit ({}): out of memory", exit.code)),
+                Some(format!("task: non-zero exit ({code}){OUT_OF_MEMORY}")),
             ),
-            (0, false) => (TaskState::Complete, "finished", None),
-            (code, false) => {
+            (0, _) => (TaskState::Complete, "finished", None),
+            (code, _) => {
                 (TaskState::Failed, "failed", Some(format!("task: non-zero exit ({code})")))
             }
         };
@@ -415,6 +418,7 @@ fn failed(error: &str) -> TaskStatus {
 /// Clears away all that belongs to a task here, and tries again until nothing is left.
 pub(super) async fn leave_nothing(id: TaskId, tools: &Tools) {
     tools.names.forget(id);
+    tools.findings.forget(id);
     loop {
         let container = tools.runtime.remove(id).await;
         let network = tools.kernel.detach(id).await;

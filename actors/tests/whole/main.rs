@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use skein_actors::agent::Tools;
+use skein_actors::agent::findings::Findings;
 use skein_actors::agent::names::Silent;
 use skein_actors::clock::{Clock, Entropy, SystemClock};
 use skein_actors::spawner::Here;
@@ -164,6 +165,7 @@ fn a_service_runs_heals_scales_and_goes() {
             runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
             kernel: Arc::new(Fake::new()),
             names: Arc::new(Silent),
+            findings: Arc::new(Findings::new(Arc::clone(&clock))),
             resolv_conf: String::new(),
         };
         let _agent = swarm.start_agent(description(), tools);

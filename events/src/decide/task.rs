@@ -269,7 +269,11 @@ pub(super) fn report(
         match sighting {
             Sighting::Status(status) => {
                 let before = reached.get(id).copied().unwrap_or(task.status.state);
-                if status.state > before && may_report(status.state) {
+                // One that runs may yet be found unwell, once.
+                let unwell = before == TaskState::Running
+                    && status.is_unwell()
+                    && task.status.error.is_none();
+                if (status.state > before || unwell) && may_report(status.state) {
                     reached.insert(*id, status.state);
                     events.push(TaskStatusChanged { id: *id, status: trimmed(status) }.into());
                 }

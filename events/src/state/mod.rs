@@ -288,6 +288,7 @@ impl State {
     pub fn is_named(&self, task: &Task) -> bool {
         task.status.state == task::TaskState::Running
             && task.desired == task::TaskState::Running
+            && !task.status.is_unwell()
             && !task.gone
             && task
                 .node

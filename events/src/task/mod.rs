@@ -129,7 +129,20 @@ impl TaskStatus {
             exit_code: None,
         }
     }
+
+    /// Whether its end was the kernel's, for want of memory: then its error says so at its end.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.error.as_deref().is_some_and(|error| error.ends_with(OUT_OF_MEMORY))
+    }
+
+    /// Whether it runs and was found unwell, so that it is about to be stopped.
+    pub fn is_unwell(&self) -> bool {
+        self.state == TaskState::Running && self.error.is_some()
+    }
 }
+
+/// How the error ends of a task whose memory was not enough.
+pub const OUT_OF_MEMORY: &str = ": out of memory";
 
 /// Where a task is on one network; handed out when it is assigned.
 #[derive(

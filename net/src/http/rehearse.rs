@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use skein_events::codec::Apart;
 use skein_events::command::Command;
-use skein_events::id::NodeId;
+use skein_events::id::{NodeId, TaskId};
 use skein_events::record::{Hash, Position};
 use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
@@ -19,9 +19,9 @@ use skein_events::time::Time;
 
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure, Head,
-    ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm, JoinTokens,
-    Local, LogLines, Logged, LogsRequest, Moment, NewVolume, PruneImages, Rehearsal, Standing,
-    Upload, Verification, Volume, Why,
+    Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
+    JoinTokens, Local, LogLines, Logged, LogsRequest, Moment, NewVolume, PruneImages, Rehearsal,
+    Standing, Upload, Verification, Volume, Why,
 };
 
 use super::filters::truthy;
@@ -133,6 +133,9 @@ impl Backend for Rehearsing {
     }
     fn checks(&self) -> Vec<Check> {
         self.0.checks()
+    }
+    fn health(&self, task: TaskId) -> Option<Health> {
+        self.0.health(task)
     }
     fn wall(&self) -> Time {
         self.0.wall()

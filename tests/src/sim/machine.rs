@@ -104,7 +104,8 @@ async fn reign(world: Rc<World>, incarnation: u64, fatal: mpsc::UnboundedSender<
     if let Err(error) = swarm.finish_redactions().await {
         world.trace.line("m1", "redact", format_args!("not finished: {error}"));
     }
-    let agent = swarm.start_agent(world.host.description(), world.host.tools());
+    let agent = swarm
+        .start_agent(world.host.description(), world.host.tools(Arc::clone(&world.clock) as _));
     let dispatch = swarm.dispatch.clone();
     world.manager.replace(Some(Reached { face: face.clone(), dispatch }));
     world.up.send_modify(|n| *n += 1);
@@ -129,13 +130,14 @@ pub(super) async fn worker(world: Rc<World>, n: usize) {
         {
             let life = set.run_until(async {
                 let world = Rc::clone(&world);
+                let clock = Arc::clone(&world.clock);
                 let connect = Box::new(move || {
                     let world = Rc::clone(&world);
                     let link: futures::future::LocalBoxFuture<'static, _> =
                         Box::pin(link::connect(world, n));
                     link
                 });
-                let (machine, tools) = (&me.machine, me.machine.tools());
+                let (machine, tools) = (&me.machine, me.machine.tools(clock as _));
                 let agent = AgentActor::spawn(machine.id, machine.description(), tools, connect);
                 std::future::pending::<()>().await;
                 drop(agent);

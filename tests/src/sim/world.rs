@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use actix::Addr;
 use skein_actors::agent::Tools;
+use skein_actors::agent::findings::Findings;
 use skein_actors::agent::names::Silent;
+use skein_actors::clock::Clock;
 use skein_actors::dispatch::DispatchActor;
 use skein_actors::swarm::Face;
 use skein_events::command::NewNode;
@@ -129,8 +131,9 @@ impl Machine {
         }
     }
 
-    pub(super) fn tools(&self) -> Tools {
+    pub(super) fn tools(&self, clock: Arc<dyn Clock>) -> Tools {
         Tools {
+            findings: Arc::new(Findings::new(clock)),
             runtime: Arc::new(self.runtime.clone()) as Arc<dyn Runtime>,
             kernel: Arc::clone(&self.kernel) as _,
             names: Arc::new(Silent),

@@ -43,6 +43,27 @@ fn containers_outlive_a_killed_daemon() {
 }
 
 #[test]
+fn health_checks_go_on_after_a_restart() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(
+        "service create --detach --name web --replicas 1 --network shop --endpoint-mode dnsrr \
+         --restart-condition none --stop-grace-period 0s --health-cmd 'test ! -e /sick' \
+         --health-interval 50ms --health-retries 2 hello:1 sleep 3600",
+    );
+    daemon.await_replicas("web", "1/1");
+    let pid = daemon.process("web.1");
+    daemon.kill();
+    daemon.resume(&[]);
+    daemon.await_replicas("web", "1/1");
+    assert_eq!(daemon.process("web.1"), pid, "another task runs");
+    daemon.ok("exec web.1 touch /sick");
+    until("it is found unhealthy", || {
+        let told = daemon.ok("service ps web --no-trunc");
+        told.contains("unhealthy container: 2 checks in a row failed: exit code 1").then_some(())
+    });
+}
+
+#[test]
 fn exit_codes_are_kept_while_no_daemon_runs() {
     let mut daemon = Daemon::with_swarm();
     daemon.ok(

@@ -43,6 +43,24 @@ fn report(node: NodeId, seen: Vec<(TaskId, Sighting)>) -> Command {
 }
 
 #[test]
+fn a_task_that_was_found_unwell_answers_to_no_name_while_it_is_stopped() {
+    let (mut world, _, [id, _]) = running();
+    let node = world.state.tasks[&id].node.unwrap();
+    let named = |world: &World| world.state.is_named(&world.state.tasks[&id]);
+    assert!(named(&world));
+    let error = Some("task: unhealthy container".to_owned());
+    let unwell = Sighting::Status(TaskStatus { error, ..TaskStatus::new(TaskState::Running, "") });
+    world.report(node, vec![(id, unwell.clone())]).unwrap();
+    assert!(!named(&world));
+    assert!(world.state.tasks[&id].is_live(), "nothing takes its place yet");
+    // It is said once, and not taken back.
+    assert!(world.report(node, vec![(id, unwell)]).is_err());
+    assert!(world.report(node, vec![(id, status(TaskState::Running))]).is_err());
+    world.report(node, vec![(id, status(TaskState::Failed))]).unwrap();
+    assert!(world.state.tasks[&id].has_ended());
+}
+
+#[test]
 fn a_slot_is_never_filled_twice() {
     let (world, web, [first, _]) = running();
     let create = |slot, replaces| Command::CreateTasks {

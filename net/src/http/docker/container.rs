@@ -16,9 +16,10 @@ use skein_events::task::{Task, TaskState};
 use skein_events::time::{Span, Time};
 use skein_events::view::summary;
 
+use crate::backend::{Health, Moment, Probe, Wellness};
 use crate::http::error::ApiError;
 use crate::http::filters::{Filters, ListQuery, truthy};
-use crate::http::moment::{At, rfc3339};
+use crate::http::moment::{At, MaybeMoment, rfc3339};
 use crate::http::{App, Path, Query, json};
 
 use super::{map, signed, unsupported};
@@ -33,6 +34,7 @@ pub(crate) fn routes() -> Router<App> {
 async fn list(
     State(app): State<App>,
     At(state): At,
+    MaybeMoment(moment): MaybeMoment,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let known = ["id", "label", "name", "status", "network", "ancestor"];
@@ -54,7 +56,7 @@ async fn list(
                 && filters.exact("ancestor", &state.version_of(t).task.container.image)
                 && filters.labels(&labels(&state, t))
         })
-        .map(|(t, id)| summary_model(&state, t, id, now))
+        .map(|(t, id)| summary_model(&state, t, id, now, wellness(&app, moment.as_ref(), t)))
         .collect();
     Ok(json(StatusCode::OK, &containers))
 }
@@ -92,10 +94,49 @@ fn on_network(filters: &Filters, state: &state::State, task: &Task) -> bool {
 async fn inspect(
     State(app): State<App>,
     At(state): At,
+    MaybeMoment(moment): MaybeMoment,
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let task = find(&state, app.backend.local().node, &name)?;
-    Ok(json(StatusCode::OK, &details(&state, task)))
+    let health = health(&app, moment.as_ref(), task);
+    Ok(json(StatusCode::OK, &details(&state, task, health)))
+}
+
+/// What checks of a container came to; of the past nobody knows, because the log does not say.
+fn health(app: &App, past: Option<&Moment>, task: &Task) -> Option<Health> {
+    if past.is_some() { None } else { app.backend.health(task.id) }
+}
+
+/// How well a container is; where no check tells, what the log says of it.
+fn wellness(app: &App, past: Option<&Moment>, task: &Task) -> Option<Wellness> {
+    if task.status.is_unwell() {
+        return Some(Wellness::Unwell);
+    }
+    let found = health(app, past, task).map(|health| health.wellness);
+    found.or_else(|| is_starting(task).then_some(Wellness::Starting))
+}
+
+/// In Docker's words.
+fn health_model(health: Health) -> models::Health {
+    let Health { wellness, streak, last } = health;
+    let result = |probe: Probe| {
+        let Probe { start, end, exit_code, output } = probe;
+        models::HealthcheckResult {
+            start: Some(rfc3339(start)),
+            end: Some(rfc3339(end)),
+            exit_code: Some(i64::from(exit_code)),
+            output: Some(output),
+        }
+    };
+    models::Health {
+        status: Some(match wellness {
+            Wellness::Starting => models::HealthStatusEnum::STARTING,
+            Wellness::Well => models::HealthStatusEnum::HEALTHY,
+            Wellness::Unwell => models::HealthStatusEnum::UNHEALTHY,
+        }),
+        failing_streak: Some(signed(streak)),
+        log: Some(last.into_iter().map(result).collect()),
+    }
 }
 
 /// The task whose container a text means: a container's id or the beginning of one, a task's id or name.
@@ -187,6 +228,7 @@ pub(super) fn summary_model(
     task: &Task,
     id: &str,
     now: Time,
+    wellness: Option<Wellness>,
 ) -> models::ContainerSummary {
     let container = &state.version_of(task).task.container;
     let running = is_running(task);
@@ -207,7 +249,12 @@ pub(super) fn summary_model(
             models::ContainerSummaryStateEnum::EXITED
         }),
         status: Some(if running {
-            let health = if is_starting(task) { " (health: starting)" } else { "" };
+            let health = match wellness {
+                None => "",
+                Some(Wellness::Starting) => " (health: starting)",
+                Some(Wellness::Well) => " (healthy)",
+                Some(Wellness::Unwell) => " (unhealthy)",
+            };
             format!("Up {}{health}", seconds(now.since(task.status_at)))
         } else {
             format!("Exited ({})", task.status.exit_code.unwrap_or(0))
@@ -229,7 +276,11 @@ fn seconds(span: Span) -> Span {
     Span::seconds(span.0 / 1_000_000_000)
 }
 
-fn details(state: &state::State, task: &Task) -> models::ContainerInspectResponse {
+fn details(
+    state: &state::State,
+    task: &Task,
+    health: Option<Health>,
+) -> models::ContainerInspectResponse {
     let container = &state.version_of(task).task.container;
     let env = super::service::environment_of(state, task.service, task.version);
     let running = is_running(task);
@@ -249,14 +300,14 @@ fn details(state: &state::State, task: &Task) -> models::ContainerInspectRespons
             running: Some(running),
             paused: Some(false),
             restarting: Some(false),
-            oom_killed: Some(false),
+            oom_killed: Some(task.status.is_out_of_memory()),
             dead: Some(false),
             pid: Some(task.status.pid.map_or(0, i64::from)),
             exit_code: Some(task.status.exit_code.map_or(0, i64::from)),
             error: Some(task.status.error.clone().unwrap_or_default()),
             started_at: Some(rfc3339(task.status_at)),
             finished_at: Some(if running { nothing } else { rfc3339(task.status_at) }),
-            health: None,
+            health: health.map(health_model),
         }),
         image: Some(container.image.clone()),
         name: Some(format!("/{}", full_name(state, task))),

@@ -31,8 +31,9 @@ async fn usage(State(app): State<App>, _: Present) -> Result<Response, ApiError>
         .iter()
         .map(|used| {
             let task = state.as_ref().and_then(|s| Some((s, s.tasks.get(&used.task)?)));
-            let known = task
-                .map(|(s, task)| json!(container::summary_model(s, task, &used.container, now)));
+            let known = task.map(|(s, task)| {
+                json!(container::summary_model(s, task, &used.container, now, None))
+            });
             sized(known, used, &usage.images)
         })
         .collect();

@@ -4,8 +4,11 @@ use axum::body::Body;
 use axum::http::Method;
 use expect_test::expect;
 use serde_json::{Value, json};
+use skein_events::id::TaskId;
+use skein_events::time::Time;
 
 use super::client::Server;
+use crate::backend::{Backend as _, Health, Probe, Wellness};
 
 pub(super) const INIT: &str = include_str!("../../../testdata/swarm-init.json");
 pub(super) const NETWORK: &str = include_str!("../../../testdata/network-create.json");
@@ -308,6 +311,46 @@ async fn tasks_carry_their_addresses() {
         server.get("/containers/nosuch/json").await.refused(404),
         "No such container: nosuch"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_container_shows_what_its_checks_came_to() {
+    let server = Server::with_story().await;
+    let tasks = server.get("/tasks").await.done(200);
+    let task: TaskId = tasks[0]["ID"].as_str().unwrap().parse().unwrap();
+    let name = format!("/containers/{task}/json");
+    let status = async || {
+        let all = server.get("/containers/json").await.done(200);
+        let of = |c: &&Value| c["Names"][0].as_str().unwrap().ends_with(&task.to_string());
+        let status = all.as_array().unwrap().iter().find(of).unwrap()["Status"].clone();
+        status.as_str().unwrap().to_owned()
+    };
+    assert!(!status().await.contains('('), "{}", status().await);
+    assert_eq!(server.get(&name).await.done(200)["State"]["Health"], Value::Null);
+    let probe = Probe {
+        start: Time(1_795_442_400_000_000_000),
+        end: Time(1_795_442_400_500_000_000),
+        exit_code: 7,
+        output: "no answer\n".to_owned(),
+    };
+    for (wellness, word) in [
+        (Wellness::Starting, "(health: starting)"),
+        (Wellness::Well, "(healthy)"),
+        (Wellness::Unwell, "(unhealthy)"),
+    ] {
+        let health = Health { wellness, streak: 2, last: [probe.clone()].into() };
+        server.fake.found(task, health);
+        assert!(status().await.ends_with(word), "{}", status().await);
+    }
+    let found = server.get(&name).await.done(200);
+    expect![[r#"{"FailingStreak":2,"Log":[{"End":"2026-11-23T14:00:00.5Z","ExitCode":7,"Output":"no answer\n","Start":"2026-11-23T14:00:00Z"}],"Status":"unhealthy"}"#]]
+        .assert_eq(&found["State"]["Health"].to_string());
+    assert_eq!(found["State"]["OOMKilled"], false);
+    // The log does not say it, so nobody knows it of the past.
+    let now = server.fake.state().unwrap().position.to_string();
+    let past = server.ask(Method::GET, &name, &[("skein-at", &now)], Body::empty()).await;
+    assert_eq!(past.done(200)["State"]["Health"], Value::Null);
     server.stop().await;
 }
 

@@ -28,7 +28,7 @@ use skein_events::unit::{Bytes, NanoCpus};
 
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
-    ExecSession, Failure, Head, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
+    ExecSession, Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
     ImportImage, InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest,
     Moment, NewVolume, PruneImages, Rehearsal, Resize, Standing, Upload, Verification, Volume, Why,
     WhyStep, WindowSize,
@@ -61,6 +61,7 @@ struct World {
     images: Vec<ImageSummary>,
     volumes: BTreeMap<String, Volume>,
     trouble: Option<String>,
+    health: BTreeMap<TaskId, Health>,
 }
 
 impl Fake {
@@ -72,6 +73,11 @@ impl Fake {
     /// Something keeps this node from being ready.
     pub(super) fn trouble(&self, problem: &str) {
         self.world.lock().unwrap().trouble = Some(problem.to_owned());
+    }
+
+    /// Checks of a task's container found this.
+    pub(super) fn found(&self, task: TaskId, health: Health) {
+        self.world.lock().unwrap().health.insert(task, health);
     }
 
     /// Erases the detachable part of a record, as a manager does.
@@ -431,6 +437,10 @@ impl Backend for Fake {
     fn checks(&self) -> Vec<Check> {
         let problem = self.world.lock().unwrap().trouble.clone();
         vec![Check { name: "disk", problem }]
+    }
+
+    fn health(&self, task: TaskId) -> Option<Health> {
+        self.world.lock().unwrap().health.get(&task).cloned()
     }
 
     fn local(&self) -> Local {
