@@ -63,6 +63,25 @@ impl Span {
     pub const fn millis(n: u64) -> Self {
         Self(n * 1_000_000)
     }
+    /// In Docker's words, coarser the longer it is: `Less than a second`, `18 minutes`, `About an hour`.
+    pub fn roughly(self) -> String {
+        let seconds = self.0 / 1_000_000_000;
+        let minutes = seconds / 60;
+        let hours = (minutes + 30) / 60; // Docker rounds hours and nothing else
+        match seconds {
+            0 => "Less than a second".to_owned(),
+            1 => "1 second".to_owned(),
+            _ if seconds < 60 => format!("{seconds} seconds"),
+            _ if minutes == 1 => "About a minute".to_owned(),
+            _ if minutes < 60 => format!("{minutes} minutes"),
+            _ if hours == 1 => "About an hour".to_owned(),
+            _ if hours < 48 => format!("{hours} hours"),
+            _ if hours < 24 * 7 * 2 => format!("{} days", hours / 24),
+            _ if hours < 24 * 30 * 2 => format!("{} weeks", hours / 24 / 7),
+            _ if hours < 24 * 365 * 2 => format!("{} months", hours / 24 / 30),
+            _ => format!("{} years", hours / 24 / 365),
+        }
+    }
     /// For timers of the hands.
     pub fn as_std(self) -> std::time::Duration {
         std::time::Duration::from_nanos(self.0)
@@ -79,6 +98,28 @@ impl fmt::Display for Span {
             (1..60, _) => write!(f, "{seconds}.{millis:03}s"),
             (60..3600, _) => write!(f, "{}m{}s", seconds / 60, seconds % 60),
             _ => write!(f, "{}h{}m{}s", seconds / 3600, seconds / 60 % 60, seconds % 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_are_said_in_dockers_words() {
+        let words = [
+            (0, "Less than a second"),
+            (58, "58 seconds"),
+            (90, "About a minute"),
+            (18 * 60, "18 minutes"),
+            (45 * 60, "45 minutes"),
+            (3 * 3600, "3 hours"),
+            (50 * 3600, "2 days"),
+            (20 * 86_400, "2 weeks"),
+        ];
+        for (seconds, text) in words {
+            assert_eq!(Span::seconds(seconds).roughly(), text);
         }
     }
 }

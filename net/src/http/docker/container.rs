@@ -13,7 +13,7 @@ use skein_events::id::NodeId;
 use skein_events::refusal::Refusal;
 use skein_events::state;
 use skein_events::task::{Task, TaskState};
-use skein_events::time::{Span, Time};
+use skein_events::time::Time;
 use skein_events::view::summary;
 
 use crate::backend::{Health, Moment, Probe, Wellness};
@@ -255,9 +255,10 @@ pub(super) fn summary_model(
                 Some(Wellness::Well) => " (healthy)",
                 Some(Wellness::Unwell) => " (unhealthy)",
             };
-            format!("Up {}{health}", seconds(now.since(task.status_at)))
+            format!("Up {}{health}", now.since(task.status_at).roughly())
         } else {
-            format!("Exited ({})", task.status.exit_code.unwrap_or(0))
+            let ago = now.since(task.status_at).roughly();
+            format!("Exited ({}) {ago} ago", task.status.exit_code.unwrap_or(0))
         }),
         host_config: Some(models::ContainerSummaryHostConfig {
             network_mode: Some("default".to_owned()),
@@ -269,11 +270,6 @@ pub(super) fn summary_model(
         mounts: Some(Vec::new()),
         ..models::ContainerSummary::default()
     }
-}
-
-/// A span without the fractions nobody reads in a table.
-fn seconds(span: Span) -> Span {
-    Span::seconds(span.0 / 1_000_000_000)
 }
 
 fn details(
