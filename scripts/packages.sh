@@ -22,6 +22,7 @@ for purpose in "$@"; do
     test) # tests compare the kernel's state with what these show
       has ip || want iproute2
       has nft || want nftables
+      has curl || want curl # puts images into a registry
       ;;
     deb) # the package names the libraries its binary needs
       has dpkg-shlibdeps || want dpkg-dev

@@ -18,8 +18,9 @@ use skein_events::time::Time;
 use skein_net::backend::{
     Archive, Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession,
     Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage,
-    InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest, Moment,
-    NewVolume, PruneImages, Rehearsal, Standing, Upload, Verification, Volume, Why,
+    InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, Login, LogsRequest, Moment,
+    NewVolume, PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload,
+    Verification, Volume, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
@@ -80,7 +81,8 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
     let text = with_sources(&error);
     match error {
         Error::Conflict(sentence) => Failure::Conflict(sentence),
-        Error::NoSuchVolume(_) => Failure::Missing(text),
+        Error::NoSuchVolume(_) | Error::NotInRegistry(_) => Failure::Missing(text),
+        Error::RegistryUnreachable { .. } | Error::Registry { .. } => Failure::Internal(text),
         Error::VolumeInUse { .. } => Failure::Conflict(text),
         Error::NoSuchImage(name) => Refusal::NotFound { noun: "image", name }.into(),
         Error::NoSuchContainer(_)
@@ -386,6 +388,22 @@ impl Backend for Service {
         import: ImportImage,
     ) -> BoxFuture<'_, Result<String, Failure>> {
         Box::pin(async move { self.local_images().import(caller, archive, import).await })
+    }
+
+    fn pull_image(&self, caller: Caller, pull: PullImage) -> Pulling {
+        // Removing is how a user makes space, pulling is not.
+        match health::has_room(self.membership.load_full().as_deref(), &self.local.data_root) {
+            Ok(()) => self.local_images().pull(caller, pull),
+            Err(full) => Box::pin(futures::stream::iter([Err(full)])),
+        }
+    }
+
+    fn resolve_image(
+        &self,
+        name: Reference,
+        login: Option<Login>,
+    ) -> BoxFuture<'_, Result<ResolvedImage, Failure>> {
+        Box::pin(async move { self.local_images().resolve(name, login).await })
     }
 
     fn tag_image(

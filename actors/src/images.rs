@@ -3,30 +3,44 @@
 
 use std::sync::Arc;
 
+use futures::StreamExt as _;
+use tokio::sync::{mpsc, oneshot};
+
 use skein_events::command::{Command, ImageNote};
+use skein_events::envelope::Who;
 use skein_events::node::ImageChange;
 use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_net::backend::{
     Caller, ContainerUsage, DiskUsage, Failure, ImageDetails, ImageRemoval, ImageSummary,
-    ImagesPruned, ImportImage, PruneImages, Upload,
+    ImagesPruned, ImportImage, LayerStep, Login, PruneImages, PullImage, PullStep, Pulling,
+    ResolvedImage, Upload,
 };
 use skein_runtime::api::{Runtime, container_id};
-use skein_runtime::image::{Details, Image, Import, Prune, Pruned, Removed, Usage};
+use skein_runtime::error::Error;
+use skein_runtime::image::{
+    Details, Image, Import, Progress, Prune, Pruned, Pull, Pulled, Removed, Resolved, Step, Usage,
+};
 
 use crate::backend::machine;
 use crate::clock::Clock;
 use crate::member::Membership;
 use crate::volumes::Volumes;
 
+/// Steps of a pull that wait for a client to read them.
+const PROGRESS_QUEUE: usize = 64;
 /// Notes of one command, as `decide` takes them.
 const NOTES_MAX: usize = 1_000;
 
 /// The images of this machine.
-pub(crate) struct Images {
-    pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) membership: Membership,
-    pub(crate) clock: Arc<dyn Clock>,
+#[derive(Clone)]
+pub struct Images {
+    /// Where they are.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where changes are written down.
+    pub membership: Membership,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
 }
 
 fn note(change: ImageChange, name: impl Into<String>, digest: impl ToString) -> ImageNote {
@@ -35,6 +49,27 @@ fn note(change: ImageChange, name: impl Into<String>, digest: impl ToString) -> 
 
 fn not_found(name: String) -> Failure {
     Refusal::NotFound { noun: "image", name }.into()
+}
+
+fn login_of(login: Login) -> skein_runtime::image::Login {
+    match login {
+        Login::Password { user, password } => {
+            skein_runtime::image::Login::Password { user, password }
+        }
+        Login::Token(token) => skein_runtime::image::Login::Token(token),
+    }
+}
+
+fn step_of(progress: Progress) -> PullStep {
+    let Progress::Layer { blob, step } = progress else { return PullStep::Found };
+    let step = match step {
+        Step::Present => LayerStep::Present,
+        Step::Needed => LayerStep::Needed,
+        Step::Coming { bytes, of } => LayerStep::Coming { bytes, of },
+        Step::Came => LayerStep::Came,
+        Step::Unpacked => LayerStep::Unpacked,
+    };
+    PullStep::Layer { blob: blob.to_string(), step }
 }
 
 /// What went, with the image every name pointed to.
@@ -92,6 +127,75 @@ impl Images {
         let id = self.runtime.import(Box::pin(archive), import).await.map_err(machine)?;
         self.write_down(caller, vec![note(ImageChange::Imported, named, id)]).await;
         Ok(id.to_string())
+    }
+
+    /// Fetches an image; what comes of it is written down even if nobody waits for it any more.
+    pub(crate) fn pull(self, caller: Caller, pull: PullImage) -> Pulling {
+        let PullImage { name, login } = pull;
+        let (progress, mut heard) = mpsc::channel(PROGRESS_QUEUE);
+        let order = Pull {
+            name: name.clone(),
+            login: login.map(login_of),
+            now: self.clock.wall(),
+            progress,
+        };
+        let pulling = self.runtime.pull(order);
+        // Apart from the stream: it may be dropped between the image and its event.
+        let (to, done) = oneshot::channel();
+        tokio::spawn(async move {
+            let pulled = pulling.await.map_err(machine);
+            if let Ok(pulled) = &pulled {
+                self.note_pulled(caller, &name, pulled).await;
+            }
+            // Nobody waits any more.
+            drop(to.send(pulled));
+        });
+        let steps = futures::stream::poll_fn(move |cx| heard.poll_recv(cx)).map(|p| Ok(step_of(p)));
+        let end = futures::stream::once(async {
+            let Pulled { id: _, digest, fresh } =
+                done.await.unwrap_or_else(|_| Err(Failure::Internal("a pull ended".to_owned())))?;
+            Ok(PullStep::Done { digest: digest.to_string(), fresh })
+        });
+        steps.chain(end).boxed()
+    }
+
+    /// Fetches an image that a task of this node needs, as nobody. Dropped, it is given up.
+    pub(crate) async fn pull_for_task(&self, name: &Reference) -> Result<(), Error> {
+        let (progress, mut heard) = mpsc::channel(PROGRESS_QUEUE);
+        let now = self.clock.wall();
+        let pulling = self.runtime.pull(Pull { name: name.clone(), login: None, now, progress });
+        let listening = async { while heard.recv().await.is_some() {} };
+        let (pulled, ()) = futures::future::join(pulling, listening).await;
+        let pulled = pulled?;
+        if let Some(running) = self.membership.load_full() {
+            let caller = Caller {
+                who: Who::Node { id: running.face.node },
+                client: concat!("skein/", env!("CARGO_PKG_VERSION")).to_owned(),
+                reason: None,
+                request: None,
+                if_at: None,
+            };
+            self.note_pulled(caller, name, &pulled).await;
+        }
+        Ok(())
+    }
+
+    /// Writes down what a pull brought: the name as it was asked for, held to the content it had.
+    pub(crate) async fn note_pulled(&self, caller: Caller, name: &Reference, pulled: &Pulled) {
+        if pulled.fresh {
+            let pinned = name.pinned(&pulled.digest.to_string()).familiar();
+            self.write_down(caller, vec![note(ImageChange::Pulled, pinned, pulled.id)]).await;
+        }
+    }
+
+    pub(crate) async fn resolve(
+        &self,
+        name: Reference,
+        login: Option<Login>,
+    ) -> Result<ResolvedImage, Failure> {
+        let resolved = self.runtime.resolve(name, login.map(login_of)).await.map_err(machine)?;
+        let Resolved { media_type, digest, size, platforms } = resolved;
+        Ok(ResolvedImage { media_type, digest: digest.to_string(), size, platforms })
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<ImageSummary>, Failure> {

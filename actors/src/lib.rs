@@ -9,7 +9,7 @@ pub mod consensus;
 pub mod dispatch;
 mod health;
 pub mod history;
-mod images;
+pub mod images;
 pub mod log;
 pub mod member;
 pub mod noun;

@@ -23,6 +23,7 @@ use skein_actors::agent::findings::Findings;
 use skein_actors::agent::names::Served;
 use skein_actors::backend::Service;
 use skein_actors::clock::{Clock, Entropy, SystemClock, SystemEntropy};
+use skein_actors::images::Images;
 use skein_actors::member::{Ground, MemberActor, Membership, ShutDown};
 use skein_actors::spawner::Threads;
 use skein_actors::swarm::Seams;
@@ -75,6 +76,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         data: data_root.clone(),
         run: run_root,
         root_id: id.clone(),
+        insecure_registries: args.insecure_registry,
         shim: PathBuf::from("/proc/self/exe"),
     })?;
     let entropy = SystemEntropy;
@@ -99,6 +101,11 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         tools: Tools {
             findings: Arc::clone(&findings),
             runtime: Arc::clone(&runtime),
+            images: Images {
+                runtime: Arc::clone(&runtime),
+                membership: Arc::clone(&membership),
+                clock: Arc::clone(&clock),
+            },
             kernel,
             names: Arc::new(Served::new(dns, serving.handle().clone())),
             resolv_conf: CONTAINER_RESOLVERS.to_owned(),

@@ -327,6 +327,89 @@ pub struct ImageDetails {
     pub layer_sizes: Vec<u64>,
 }
 
+/// Who asks a registry. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Login {
+    /// A name and a password.
+    Password {
+        /// The name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// A token the registry takes as it is.
+    Token(String),
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login(…)")
+    }
+}
+
+/// An image to fetch from its registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullImage {
+    /// Its name, by tag or by digest.
+    pub name: Reference,
+    /// Who asks.
+    pub login: Option<Login>,
+}
+
+/// How a pull goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullStep {
+    /// The registry has the image.
+    Found,
+    /// Something about one layer.
+    Layer {
+        /// The layer, by the digest of its blob.
+        blob: String,
+        /// What about it.
+        step: LayerStep,
+    },
+    /// The image is here.
+    Done {
+        /// What its name means in the registry, by the digest of the manifest or index.
+        digest: String,
+        /// Whether anything is new.
+        fresh: bool,
+    },
+}
+
+/// How far a layer has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerStep {
+    /// It is here from before.
+    Present,
+    /// It is needed.
+    Needed,
+    /// So much of it is here.
+    Coming {
+        /// Bytes here.
+        bytes: u64,
+        /// Bytes of the whole.
+        of: u64,
+    },
+    /// All of it is here.
+    Came,
+    /// It is unpacked.
+    Unpacked,
+}
+
+/// What a name means in a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedImage {
+    /// Form of the manifest or index.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: String,
+    /// Its bytes.
+    pub size: u64,
+    /// Machines it is for: architecture and operating system.
+    pub platforms: Vec<(String, String)>,
+}
+
 /// A root file system that becomes an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportImage {
@@ -558,6 +641,9 @@ pub type Upload = Box<dyn AsyncRead + Send + Unpin>;
 /// The bytes of an archive, piece by piece.
 pub type Archive = BoxStream<'static, Result<Bytes, Failure>>;
 
+/// How a pull goes on, in its order; the last step or a failure ends it. Dropped, it is given up.
+pub type Pulling = BoxStream<'static, Result<PullStep, Failure>>;
+
 /// The rest of Skein, as the API sees it.
 pub trait Backend: Send + Sync + 'static {
     /// The leader's state; refused when there is no swarm here.
@@ -634,6 +720,14 @@ pub trait Backend: Send + Sync + 'static {
         archive: Upload,
         import: ImportImage,
     ) -> BoxFuture<'_, Result<String, Failure>>;
+    /// Fetches an image from its registry.
+    fn pull_image(&self, caller: Caller, pull: PullImage) -> Pulling;
+    /// Asks a registry what a name means.
+    fn resolve_image(
+        &self,
+        name: Reference,
+        login: Option<Login>,
+    ) -> BoxFuture<'_, Result<ResolvedImage, Failure>>;
     /// Gives an image a further name.
     fn tag_image(
         &self,

@@ -17,7 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::check::Check;
 use crate::error::Error;
-use crate::image::{Details, Digest, Image, Import, Loaded, Prune, Pruned, Removed, Usage};
+use crate::image::{
+    Details, Digest, Image, Import, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed, Resolved,
+    Usage,
+};
 use crate::log::{Keep, Line};
 use crate::signal::Signal;
 
@@ -70,6 +73,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn load(&self, archive: Input) -> Answer<Vec<Loaded>>;
     /// Makes an image of one layer out of an archive of a root file system.
     fn import(&self, archive: Input, import: Import) -> Answer<Digest>;
+    /// Fetches an image from its registry, going on with what an earlier pull left.
+    fn pull(&self, pull: Pull) -> Answer<Pulled>;
+    /// Asks a registry what a name means.
+    fn resolve(&self, name: Reference, login: Option<Login>) -> Answer<Resolved>;
     /// Gives an image a further name; `None` if there is no such image.
     fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>>;
     /// Removes a name, or an image with all its names. [`Error::Conflict`] says who needs it.

@@ -13,6 +13,26 @@ pub enum Error {
     /// The image is not on this machine.
     #[error("no such image: {0}")]
     NoSuchImage(String),
+    /// A registry has no such image, or not for whoever asks; the sentence is Docker's.
+    #[error("{0}")]
+    NotInRegistry(String),
+    /// A registry cannot be reached, or stopped answering.
+    #[error("registry {registry} cannot be reached")]
+    RegistryUnreachable {
+        /// Its host.
+        registry: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A registry does not do what registries do, or refuses to. Nothing of the text is the registry's own.
+    #[error("registry {registry}: {reason}")]
+    Registry {
+        /// Its host.
+        registry: String,
+        /// What it did.
+        reason: String,
+    },
     /// The image or name is needed by something; the sentence is Docker's.
     #[error("{0}")]
     Conflict(String),
@@ -76,6 +96,12 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+}
+
+impl Error {
+    pub(crate) fn registry(registry: &str, reason: impl Into<String>) -> Self {
+        Self::Registry { registry: registry.to_owned(), reason: reason.into() }
+    }
 }
 
 fn container_ids(tasks: &[TaskId]) -> String {

@@ -1,7 +1,7 @@
 //! A machine for the simulator: same trait, no process, no thread, no clock of its own.
 //! What goes wrong is a function of the container (its [`Fate`]), so the same seed gives the same run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures::future::{BoxFuture, select};
@@ -18,7 +18,8 @@ use crate::api::{
 use crate::check::Check;
 use crate::error::Error;
 use crate::image::{
-    Details, Digest, Image, ImageConfig, Import, Loaded, Prune, Pruned, Removed, Usage,
+    Details, Digest, Image, ImageConfig, Import, Loaded, Login, Prune, Pruned, Pull, Pulled,
+    Removed, Resolved, Usage,
 };
 use crate::log::{Line, Stream};
 use crate::signal::Signal;
@@ -128,6 +129,7 @@ struct Machine {
     next_pid: u32,
     slots: BTreeMap<TaskId, Slot>,
     images: BTreeMap<Reference, Image>,
+    offered: BTreeSet<Reference>,
     volumes: BTreeMap<String, Volume>,
 }
 
@@ -142,9 +144,16 @@ impl FakeRuntime {
             next_pid: 100,
             slots: BTreeMap::new(),
             images: BTreeMap::new(),
+            offered: BTreeSet::new(),
             volumes: BTreeMap::new(),
         };
         Self(Arc::new(Inner { sleep, now, plan, machine: Mutex::new(machine) }))
+    }
+
+    /// Puts an image into the registry that is asked for those that are not here.
+    pub fn offer(&self, name: &str) {
+        let reference = name.parse().expect("a scenario names images correctly");
+        self.machine().offered.insert(reference);
     }
 
     /// Puts an image on the machine.
@@ -514,6 +523,35 @@ impl Runtime for FakeRuntime {
         async move { Ok(Digest::of(name.as_bytes())) }.boxed()
     }
 
+    /// Its registry has what was put there with `offer`.
+    fn pull(&self, pull: Pull) -> Answer<Pulled> {
+        let offered = self.machine().offered.contains(&pull.name);
+        let text = pull.name.to_string();
+        let known = offered && self.machine().images.contains_key(&pull.name);
+        if offered {
+            self.add_image(&text);
+        }
+        async move {
+            if !offered {
+                return Err(unreachable(&pull.name));
+            }
+            let id = Digest::of(text.as_bytes());
+            Ok(Pulled { id, digest: id, fresh: !known })
+        }
+        .boxed()
+    }
+
+    fn resolve(&self, name: Reference, _: Option<Login>) -> Answer<Resolved> {
+        let offered = self.machine().offered.contains(&name);
+        async move {
+            let digest = Digest::of(name.to_string().as_bytes());
+            let media_type = "application/vnd.oci.image.manifest.v1+json".to_owned();
+            let resolved = Resolved { media_type, digest, size: 1, platforms: Vec::new() };
+            offered.then_some(resolved).ok_or_else(|| unreachable(&name))
+        }
+        .boxed()
+    }
+
     fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>> {
         let mut machine = self.machine();
         let found = image.parse::<Reference>().ok().and_then(|r| machine.images.get(&r).cloned());
@@ -570,6 +608,11 @@ impl Runtime for FakeRuntime {
         let known = self.machine().volumes.remove(&name).is_some();
         async move { if known || force { Ok(()) } else { Err(Error::NoSuchVolume(name)) } }.boxed()
     }
+}
+
+fn unreachable(name: &Reference) -> Error {
+    let source = std::io::Error::from(std::io::ErrorKind::NetworkUnreachable);
+    Error::RegistryUnreachable { registry: name.host().to_owned(), source }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use skein_net::session::{FromNode, NodeLink, ToNode};
 use skein_runtime::api::{Condition, Found, Runtime};
 
 use crate::dispatch::HEARTBEAT;
+use crate::images::Images;
 use findings::Findings;
 use names::Names;
 use task::{Order, TaskActor};
@@ -41,6 +42,8 @@ const MAILBOX: usize = 4_096;
 pub struct Tools {
     /// Containers and images.
     pub runtime: Arc<dyn Runtime>,
+    /// Fetches the images that are not here.
+    pub images: Images,
     /// Links, tables, rules.
     pub kernel: Arc<dyn Kernel>,
     /// Answers to containers' questions for names.

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use skein_events::command::Sighting;
 use skein_events::id::TaskId;
+use skein_events::reference::Reference;
 use skein_events::task::container::Dns;
 use skein_events::task::output::Output;
 use skein_events::task::spec::LogDriver;
@@ -165,7 +166,10 @@ impl Life {
 
     /// Makes everything ready, waits for the order to run, runs.
     async fn begin(&mut self) -> End {
-        self.tell(TaskStatus::new(TaskState::Preparing, "preparing"));
+        let image = &self.task.spec.container.image;
+        let missing = matches!(self.tools.runtime.image(image.clone()).await, Ok(None));
+        let message = if missing { format!("pulling {image}") } else { "preparing".to_owned() };
+        self.tell(TaskStatus::new(TaskState::Preparing, &message));
         let pid = match self.prepare().await {
             Ok(pid) => pid,
             Err(status) => return End::Status(status),
@@ -272,7 +276,7 @@ impl Life {
         let image = self.task.spec.container.image.clone();
         match self.tools.runtime.image(image.clone()).await {
             Ok(Some(_)) => {}
-            Ok(None) => return Err(self.rejected(&Error::NoSuchImage(image))),
+            Ok(None) => self.pull(image).await?,
             Err(error) => return Err(self.rejected(&error)),
         }
         let generation = self.generation;
@@ -293,6 +297,29 @@ impl Life {
         let created = self.tools.runtime.create(container).await;
         failpoint("agent.after-create");
         created.map(|c| c.pid).map_err(|e| self.rejected(&e))
+    }
+
+    /// Fetches the image, as nobody in particular: passwords are no part of a service.
+    async fn pull(&self, image: String) -> Result<(), TaskStatus> {
+        // An id names nothing in a registry.
+        let Ok(name) = image.parse::<Reference>() else {
+            return Err(self.rejected(&Error::NoSuchImage(image)));
+        };
+        let mut orders = self.orders.clone();
+        let pulled = tokio::select! {
+            biased;
+            pulled = self.tools.images.pull_for_task(&name) => pulled,
+            _ = orders.wait_for(|o| *o >= Order::Stop) => return Err(failed("told to end")),
+        };
+        match pulled {
+            Ok(()) => Ok(()),
+            // Where no registry is reached, nobody expects one; Docker says no more either.
+            Err(error @ Error::RegistryUnreachable { .. }) => {
+                tracing::warn!(task = %self.task.id, error = chain(&error), "pulling its image");
+                Err(self.rejected(&Error::NoSuchImage(image)))
+            }
+            Err(error) => Err(self.rejected(&error)),
+        }
     }
 
     fn outside(&self) -> Outside {

@@ -10,6 +10,8 @@ use skein_actors::agent::Tools;
 use skein_actors::agent::findings::Findings;
 use skein_actors::agent::names::Silent;
 use skein_actors::clock::{Clock, Entropy, SystemClock};
+use skein_actors::images::Images;
+use skein_actors::member::Membership;
 use skein_actors::spawner::Here;
 use skein_actors::swarm::{Seams, Swarm};
 use skein_events::cluster::ClusterSpec;
@@ -163,6 +165,11 @@ fn a_service_runs_heals_scales_and_goes() {
         runtime.add_image("busybox:latest");
         let tools = Tools {
             runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
+            images: Images {
+                runtime: Arc::clone(&runtime) as Arc<dyn Runtime>,
+                membership: Membership::default(),
+                clock: Arc::clone(&clock),
+            },
             kernel: Arc::new(Fake::new()),
             names: Arc::new(Silent),
             findings: Arc::new(Findings::new(Arc::clone(&clock))),

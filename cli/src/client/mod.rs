@@ -57,6 +57,8 @@ pub(crate) struct Client {
 struct Call<'a> {
     at: Option<&'a At>,
     because: Option<&'a Because>,
+    /// Who asks a registry, as `X-Registry-Auth` has it.
+    auth: Option<&'a str>,
     kind: &'static str,
     body: Body,
 }
@@ -78,13 +80,13 @@ impl Client {
         path: &str,
         at: &At,
     ) -> Result<T, Failure> {
-        let call = Call { at: Some(at), because: None, kind: "", body: nothing() };
+        let call = Call { at: Some(at), because: None, auth: None, kind: "", body: nothing() };
         decode(path, self.send(Method::GET, path, call).await?).await
     }
 
     /// Reads a line at a time, as of now or as of `at`.
     pub(crate) async fn lines(&self, path: &str, at: &At) -> Result<Lines, Failure> {
-        let call = Call { at: Some(at), because: None, kind: "", body: nothing() };
+        let call = Call { at: Some(at), because: None, auth: None, kind: "", body: nothing() };
         Ok(Lines::new(self.send(Method::GET, path, call).await?.into_body()))
     }
 
@@ -93,7 +95,7 @@ impl Client {
         &self,
         path: &str,
     ) -> Result<impl tokio::io::AsyncRead + Unpin + use<>, Failure> {
-        let call = Call { at: None, because: None, kind: "", body: nothing() };
+        let call = Call { at: None, because: None, auth: None, kind: "", body: nothing() };
         let body = self.send(Method::GET, path, call).await?.into_body().into_data_stream();
         Ok(StreamReader::new(body.map_err(io::Error::other)))
     }
@@ -106,7 +108,8 @@ impl Client {
         body: Body,
         because: &Because,
     ) -> Result<T, Failure> {
-        let call = Call { at: None, because: Some(because), kind: "application/json", body };
+        let call =
+            Call { at: None, because: Some(because), auth: None, kind: "application/json", body };
         decode(path, self.send(method, path, call).await?).await
     }
 
@@ -118,7 +121,8 @@ impl Client {
         body: Body,
         because: &Because,
     ) -> Result<(), Failure> {
-        let call = Call { at: None, because: Some(because), kind: "application/json", body };
+        let call =
+            Call { at: None, because: Some(because), auth: None, kind: "application/json", body };
         drop(self.send(method, path, call).await?);
         Ok(())
     }
@@ -131,7 +135,18 @@ impl Client {
         body: Body,
         because: &Because,
     ) -> Result<Lines, Failure> {
-        let call = Call { at: None, because: Some(because), kind, body };
+        let call = Call { at: None, because: Some(because), auth: None, kind, body };
+        Ok(Lines::new(self.send(Method::POST, path, call).await?.into_body()))
+    }
+
+    /// Has an image pulled and reads how it goes on, a line at a time.
+    pub(crate) async fn pull(
+        &self,
+        path: &str,
+        auth: Option<&str>,
+        because: &Because,
+    ) -> Result<Lines, Failure> {
+        let call = Call { at: None, because: Some(because), auth, kind: "", body: nothing() };
         Ok(Lines::new(self.send(Method::POST, path, call).await?.into_body()))
     }
 
@@ -141,7 +156,13 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let call = Call { at: None, because: None, kind: "application/json", body: json(body) };
+        let call = Call {
+            at: None,
+            because: None,
+            auth: None,
+            kind: "application/json",
+            body: json(body),
+        };
         decode(path, self.send(Method::POST, path, call).await?).await
     }
 
@@ -151,7 +172,13 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<Hijacked, Failure> {
-        let call = Call { at: None, because: None, kind: "application/json", body: json(body) };
+        let call = Call {
+            at: None,
+            because: None,
+            auth: None,
+            kind: "application/json",
+            body: json(body),
+        };
         let mut request = self.request(Method::POST, path, call);
         request
             .headers_mut()
@@ -186,6 +213,9 @@ impl Client {
             .header(header::USER_AGENT, AGENT);
         if !call.kind.is_empty() {
             request = request.header(header::CONTENT_TYPE, call.kind);
+        }
+        if let Some(auth) = call.auth {
+            request = request.header("X-Registry-Auth", auth);
         }
         if let Some(at) = call.at.and_then(|at| at.at.as_ref()) {
             request = request.header("Skein-At", at.to_string());

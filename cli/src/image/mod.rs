@@ -7,6 +7,7 @@ mod inspect;
 mod load;
 mod ls;
 mod prune;
+mod pull;
 mod rm;
 mod tag;
 
@@ -32,6 +33,7 @@ pub(crate) enum Image {
     Load(load::Load),
     Ls(ls::Ls),
     Prune(prune::Prune),
+    Pull(pull::Pull),
     Rm(rm::Rm),
     Tag(tag::Tag),
 }
@@ -45,6 +47,7 @@ impl Image {
             Self::Load(load) => load.run(session).await,
             Self::Ls(ls) => ls.run(session).await,
             Self::Prune(prune) => prune.run(session).await,
+            Self::Pull(pull) => pull.run(session).await,
             Self::Rm(rm) => rm.run(session).await,
             Self::Tag(tag) => tag.run(session).await,
         }

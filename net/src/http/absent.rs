@@ -12,7 +12,7 @@ const CONFIGS: &str = "configs are not there yet: put the file into the image";
 const CONTAINERS: &str = "containers outside a service are not there: use \"service create\"";
 const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
 const SAVE: &str = "images are not saved here: keep the archive they were loaded from";
-const REGISTRY: &str = "registries are not there yet: use \"image load -i FILE\" on every node";
+const REGISTRY: &str = "registries are only pulled from: push and search with another program, log in with \"docker login\"";
 const NODES: &str =
     "nodes cannot be removed yet: leave the swarm with \"swarm leave --force\" on that node";
 const SWARM: &str = "a swarm of several machines is not there yet: this one is made by \"swarm init\" and ended by \"swarm leave --force\"";
@@ -63,7 +63,7 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ] if post => CONTAINERS,
         ["containers", _, "top" | "stats" | "changes" | "export" | "archive"] => CONTAINERS,
         ["containers", _] if delete => CONTAINERS,
-        ["images", "create" | "search"] => REGISTRY,
+        ["images", "search"] => REGISTRY,
         ["images", "get"] if get => SAVE,
         ["images", .., "push"] if post => REGISTRY,
         ["images", .., "get"] if get => SAVE,

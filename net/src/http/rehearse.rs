@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use futures::FutureExt as _;
 use futures::future::{BoxFuture, ready};
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 
 use skein_events::codec::Apart;
@@ -20,8 +20,8 @@ use skein_events::time::Time;
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure, Head,
     Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
-    JoinTokens, Local, LogLines, Logged, LogsRequest, Moment, NewVolume, PruneImages, Rehearsal,
-    Standing, Upload, Verification, Volume, Why,
+    JoinTokens, Local, LogLines, Logged, Login, LogsRequest, Moment, NewVolume, PruneImages,
+    PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload, Verification, Volume, Why,
 };
 
 use super::filters::truthy;
@@ -156,6 +156,16 @@ impl Backend for Rehearsing {
         _: ImportImage,
     ) -> BoxFuture<'_, Result<String, Failure>> {
         not_in_the_log("making an image")
+    }
+    fn pull_image(&self, _: Caller, _: PullImage) -> Pulling {
+        futures::stream::once(not_in_the_log("pulling an image")).boxed()
+    }
+    fn resolve_image(
+        &self,
+        name: Reference,
+        login: Option<Login>,
+    ) -> BoxFuture<'_, Result<ResolvedImage, Failure>> {
+        self.0.resolve_image(name, login)
     }
     fn tag_image(&self, _: Caller, _: String, _: Reference) -> BoxFuture<'_, Result<(), Failure>> {
         not_in_the_log("naming an image")

@@ -104,8 +104,7 @@ pub(crate) struct Parsed {
 
 /// Reads a configuration file of a Linux image for this processor.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
-    let file: File = serde_json::from_slice(bytes)
-        .map_err(|e| hostile(format!("its configuration cannot be read: {e}")))?;
+    let file: File = serde_json::from_slice(bytes).map_err(unreadable)?;
     if file.rootfs.diff_ids.len() > LAYERS_MAX {
         return Err(hostile(format!("more than {LAYERS_MAX} layers")));
     }
@@ -123,6 +122,19 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Error> {
         .map(Time)
         .unwrap_or_default();
     Ok(Parsed { created, config: file.config.unwrap_or_default(), layers: file.rootfs.diff_ids })
+}
+
+/// The machine an image is for, as its configuration says.
+pub(super) fn platform(bytes: &[u8]) -> Result<Option<(String, String)>, Error> {
+    let file: File = serde_json::from_slice(bytes).map_err(unreadable)?;
+    Ok(file.architecture.zip(file.os))
+}
+
+/// Not the reader's own text, which quotes: see `manifest`.
+#[expect(clippy::needless_pass_by_value, reason = "as map_err wants it")]
+fn unreadable(error: serde_json::Error) -> Error {
+    let (line, column) = (error.line(), error.column());
+    hostile(format!("its configuration cannot be read at line {line}, column {column}"))
 }
 
 #[cfg(test)]

@@ -93,8 +93,11 @@ pub(crate) fn parse(bytes: &[u8], said: Option<&str>, layer_max: u64) -> Result<
     if u64::try_from(bytes.len()).map_or(true, |n| n > CONFIG_MAX) {
         return Err(hostile(format!("a manifest of over {CONFIG_MAX} bytes")));
     }
-    let raw: Raw = serde_json::from_slice(bytes)
-        .map_err(|error| hostile(format!("its manifest cannot be read: {error}")))?;
+    let raw: Raw = serde_json::from_slice(bytes).map_err(|error| {
+        // Not the reader's own text: it quotes, and what a registry sends may be a password it was sent.
+        let (line, column) = (error.line(), error.column());
+        hostile(format!("its manifest cannot be read at line {line}, column {column}"))
+    })?;
     if raw.schema_version != 2 || raw.fs_layers.is_some() {
         return Err(Error::BadSetting {
             message: "image has a manifest of schema 1, which is not understood: push it again with a newer client"
@@ -105,7 +108,7 @@ pub(crate) fn parse(bytes: &[u8], said: Option<&str>, layer_max: u64) -> Result<
         && is_index(said).is_some()
         && said != own
     {
-        return Err(hostile(format!("its manifest says to be {own:?} and came as {said:?}")));
+        return Err(hostile("its manifest came as another type than it says to be"));
     }
     let called = raw.media_type.as_deref().or(said).and_then(is_index);
     // What is both may be read as either (CVE-2021-41190).

@@ -10,6 +10,9 @@ mod entry;
 pub(crate) mod import;
 mod layout;
 mod manifest;
+mod partial;
+pub(crate) mod pull;
+pub(crate) mod registry;
 pub(crate) mod remove;
 pub(crate) mod store;
 pub(crate) mod stream;
@@ -22,6 +25,8 @@ use skein_events::time::Time;
 
 pub use config::ImageConfig;
 pub use digest::Digest;
+pub use pull::{Progress, Pull, Pulled, Resolved, Step};
+pub use registry::{Login, parse_insecure};
 
 /// What a loaded archive brought.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use skein_events::reference::Reference;
 
 use super::config::{self, CONFIG_MAX, Parsed};
+use super::partial::Fetching;
 use super::stream::{Caps, Refused};
 use super::unpack::unpack;
 use super::{Details, Digest, Image};
@@ -39,6 +40,7 @@ pub(crate) struct Store(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     tables: Mutex<Tables>,
+    fetching: Mutex<Fetching>,
 }
 
 /// What every change of the store goes through: whoever has it sees no other change.
@@ -72,11 +74,15 @@ impl Store {
             Err(error) => return Err(error).context(format!("read {}", path.display())),
         };
         let tables = Mutex::new(Tables { names, held: BTreeMap::new() });
-        Ok(Self(Arc::new(Inner { root, tables })))
+        Ok(Self(Arc::new(Inner { root, tables, fetching: Mutex::default() })))
     }
 
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.0.tables.lock().expect("no call panics while it holds the tables")
+    }
+
+    pub(super) fn fetching(&self) -> MutexGuard<'_, Fetching> {
+        self.0.fetching.lock().expect("no call panics while it looks who fetches what")
     }
 
     /// A directory for something being taken in, on the same file system as its place.
@@ -194,6 +200,21 @@ impl Store {
             }
         })?;
         Ok(id)
+    }
+
+    /// Points names to an image that is here as a whole and says whether one of them meant something else; `None` if the
+    /// image is not here.
+    pub(super) fn name(&self, id: Digest, names: &[Reference]) -> Result<Option<bool>, Error> {
+        let mut tables = self.tables();
+        let Some(parsed) = self.parsed(&id)? else { return Ok(None) };
+        if !parsed.layers.iter().all(|layer| self.has_layer(layer)) {
+            return Ok(None);
+        }
+        let moved = names.iter().any(|name| tables.names.get(&name.clone().key()) != Some(&id));
+        self.rename(&mut tables, |known| {
+            known.extend(names.iter().map(|name| (name.clone().key(), id)));
+        })?;
+        Ok(Some(moved))
     }
 
     /// Gives an image a further name; `None` if there is no such image.

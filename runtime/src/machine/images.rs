@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use skein_events::id::TaskId;
+use skein_events::reference::Reference;
 use skein_events::task::container::ContainerSpec;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::mpsc;
@@ -15,10 +16,15 @@ use tokio::sync::mpsc;
 use super::{EXIT_FILE, Machine, ORDER_FILE};
 use crate::api::{Input, container_id};
 use crate::error::{Context as _, Error};
+use crate::image::pull::{self, Sources};
+use crate::image::registry::Patience;
 use crate::image::remove::Use;
 use crate::image::store::Hold;
 use crate::image::stream::Caps;
-use crate::image::{ContainerUsage, Digest, Image, Import, Loaded, Usage, archive, import};
+use crate::image::{
+    ContainerUsage, Digest, Image, Import, Loaded, Login, Pull, Pulled, Resolved, Usage, archive,
+    import,
+};
 
 /// The file of a container that says what it stands on.
 const IMAGE_FILE: &str = "image.json";
@@ -111,6 +117,51 @@ impl Machine {
     ) -> Result<Digest, Error> {
         self.read_in(archive, move |this, reader| {
             import::import(&this.0.images, reader, &import, Caps::default())
+        })
+        .await
+    }
+
+    pub(super) async fn pull_image(self, order: Pull) -> Result<Pulled, Error> {
+        self.apart(move |this, sources| async move {
+            let pulled = tokio::select! {
+                biased;
+                () = order.progress.closed() => Err(Error::registry(
+                    order.name.host(),
+                    "the pull was given up; what came is kept for the next one",
+                )),
+                pulled = pull::pull(&this.0.images, &order, &sources) => pulled,
+            };
+            if pulled.is_err() {
+                this.collect();
+            }
+            pulled
+        })
+        .await
+    }
+
+    pub(super) async fn resolve_image(
+        self,
+        name: Reference,
+        login: Option<Login>,
+    ) -> Result<Resolved, Error> {
+        self.apart(move |_, sources| async move { pull::resolve(&name, login, &sources).await })
+            .await
+    }
+
+    /// Talks to a registry on a thread of its own, where writing and unpacking may block; it goes with the talk.
+    async fn apart<T: Send + 'static, F: Future<Output = Result<T, Error>>>(
+        &self,
+        work: impl FnOnce(Self, Sources) -> F + Send + 'static,
+    ) -> Result<T, Error> {
+        let insecure = self.0.options.insecure_registries.clone().into();
+        let sources = Sources { insecure, patience: Patience::default(), caps: Caps::default() };
+        self.blocking(move |this| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.context("make a place for a pull")?;
+            let done = runtime.block_on(work(this.clone(), sources));
+            // A name that is still being looked up is waited for by nobody.
+            runtime.shutdown_background();
+            done
         })
         .await
     }

@@ -43,7 +43,10 @@ use crate::check::Check;
 use crate::error::{Context as _, Error};
 use crate::image::digest;
 use crate::image::store::{ID_DIGITS, Store};
-use crate::image::{Details, Digest, Image, Import, Loaded, Prune, Pruned, Removed, Usage};
+use crate::image::{
+    Details, Digest, Image, Import, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed, Resolved,
+    Usage,
+};
 use crate::log::Keep;
 use crate::rootfs::mount;
 use crate::shim::COMMAND;
@@ -68,6 +71,8 @@ pub struct Options {
     pub run: PathBuf,
     /// Short id of the data root; part of what is named in the kernel, so that two daemons do not clash.
     pub root_id: String,
+    /// Registries that are spoken to in the clear beside those of this machine, `HOST` or `HOST:PORT`.
+    pub insecure_registries: Vec<String>,
     /// The binary that becomes a shim when run with [`COMMAND`]; usually `/proc/self/exe`.
     pub shim: PathBuf,
 }
@@ -521,6 +526,12 @@ impl Runtime for Machine {
     fn import(&self, archive: Input, import: Import) -> Answer<Digest> {
         self.clone().import_archive(archive, import).boxed()
     }
+    fn pull(&self, pull: Pull) -> Answer<Pulled> {
+        self.clone().pull_image(pull).boxed()
+    }
+    fn resolve(&self, name: Reference, login: Option<Login>) -> Answer<Resolved> {
+        self.clone().resolve_image(name, login).boxed()
+    }
     fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>> {
         let this = self.clone();
         async move { this.blocking(move |this| this.0.images.tag(&image, &name)).await }.boxed()
@@ -534,8 +545,12 @@ impl Runtime for Machine {
     }
     fn prune_images(&self, prune: Prune) -> Answer<Pruned> {
         let this = self.clone();
-        async move { this.blocking(move |this| this.0.images.prune(&prune, || this.uses())).await }
-            .boxed()
+        let work = move |this: &Self| {
+            let mut pruned = this.0.images.prune(&prune, || this.uses())?;
+            pruned.reclaimed += this.0.images.clear_partials(None)?;
+            Ok(pruned)
+        };
+        async move { this.blocking(work).await }.boxed()
     }
     fn usage(&self) -> Answer<Usage> {
         let this = self.clone();

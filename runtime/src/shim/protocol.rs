@@ -92,6 +92,9 @@ impl From<&Error> for Failure {
             Error::Container { message, .. } => Self::Other(message.clone()),
             Error::Io { what, source } => Self::Other(format!("{what}: {source}")),
             Error::NoSuchImage(_)
+            | Error::NotInRegistry(_)
+            | Error::RegistryUnreachable { .. }
+            | Error::Registry { .. }
             | Error::Conflict(_)
             | Error::NoSuchContainer(_)
             | Error::NoSuchVolume(_)

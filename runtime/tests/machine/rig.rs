@@ -208,6 +208,7 @@ impl Drop for Rig {
 /// Opens the machine below a directory, as a daemon does that starts there.
 pub(crate) fn open(dir: &Path) -> Machine {
     Machine::open(Options {
+        insecure_registries: Vec::new(),
         data: dir.join("data"),
         run: dir.join("run"),
         root_id: root_id(dir),

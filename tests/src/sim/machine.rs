@@ -104,8 +104,7 @@ async fn reign(world: Rc<World>, incarnation: u64, fatal: mpsc::UnboundedSender<
     if let Err(error) = swarm.finish_redactions().await {
         world.trace.line("m1", "redact", format_args!("not finished: {error}"));
     }
-    let agent = swarm
-        .start_agent(world.host.description(), world.host.tools(Arc::clone(&world.clock) as _));
+    let agent = swarm.start_agent(world.host.description(), world.host.tools(&world.clock));
     let dispatch = swarm.dispatch.clone();
     world.manager.replace(Some(Reached { face: face.clone(), dispatch }));
     world.up.send_modify(|n| *n += 1);
@@ -130,14 +129,13 @@ pub(super) async fn worker(world: Rc<World>, n: usize) {
         {
             let life = set.run_until(async {
                 let world = Rc::clone(&world);
-                let clock = Arc::clone(&world.clock);
+                let (machine, tools) = (&me.machine, me.machine.tools(&world.clock));
                 let connect = Box::new(move || {
                     let world = Rc::clone(&world);
                     let link: futures::future::LocalBoxFuture<'static, _> =
                         Box::pin(link::connect(world, n));
                     link
                 });
-                let (machine, tools) = (&me.machine, me.machine.tools(clock as _));
                 let agent = AgentActor::spawn(machine.id, machine.description(), tools, connect);
                 std::future::pending::<()>().await;
                 drop(agent);

@@ -11,8 +11,9 @@ use actix::Addr;
 use skein_actors::agent::Tools;
 use skein_actors::agent::findings::Findings;
 use skein_actors::agent::names::Silent;
-use skein_actors::clock::Clock;
 use skein_actors::dispatch::DispatchActor;
+use skein_actors::images::Images;
+use skein_actors::member::Membership;
 use skein_actors::swarm::Face;
 use skein_events::command::NewNode;
 use skein_events::id::{NodeId, TaskId};
@@ -131,10 +132,16 @@ impl Machine {
         }
     }
 
-    pub(super) fn tools(&self, clock: Arc<dyn Clock>) -> Tools {
+    pub(super) fn tools(&self, clock: &Arc<SimClock>) -> Tools {
+        let runtime = Arc::new(self.runtime.clone()) as Arc<dyn Runtime>;
         Tools {
-            findings: Arc::new(Findings::new(clock)),
-            runtime: Arc::new(self.runtime.clone()) as Arc<dyn Runtime>,
+            findings: Arc::new(Findings::new(Arc::clone(clock) as _)),
+            runtime: Arc::clone(&runtime),
+            images: Images {
+                runtime,
+                membership: Membership::default(),
+                clock: Arc::clone(clock) as _,
+            },
             kernel: Arc::clone(&self.kernel) as _,
             names: Arc::new(Silent),
             resolv_conf: String::new(),

@@ -12,6 +12,7 @@ mod disk;
 mod host;
 mod lasting;
 mod network;
+mod registry;
 mod scenario;
 mod supervised;
 mod terminal;

@@ -472,7 +472,6 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         (Method::POST, "/build"),
         (Method::GET, "/events"),
         (Method::POST, "/containers/create"),
-        (Method::POST, "/images/create?fromImage=busybox"),
         (Method::POST, "/images/127.0.0.1:5000/bb/push"),
         (Method::DELETE, "/nodes/n1"),
     ] {
@@ -517,8 +516,10 @@ async fn usual_mistakes_get_dockers_answers() {
 #[tokio::test]
 async fn images_are_loaded_and_named() {
     let server = Server::with_story().await;
-    // Without a registry the docker CLI warns and goes on.
-    server.get("/v1.50/distribution/127.0.0.1:5000/bb:1/json").await.refused(500);
+    let found = server.get("/v1.50/distribution/127.0.0.1:5000/bb:1/json").await.done(200);
+    assert_eq!(found["Descriptor"]["digest"], format!("sha256:{}", "6c".repeat(32)));
+    // Of one it does not have the docker CLI warns and goes on.
+    server.get("/v1.50/distribution/127.0.0.1:5000/nosuch:1/json").await.refused(404);
     let archive = Body::from(vec![0; 3 << 20]);
     let loaded = server.ask(Method::POST, "/v1.50/images/load?quiet=1", &[], archive).await;
     assert_eq!(loaded.lines()[0], json!({"stream": "Loaded image: busybox:latest\n"}));
@@ -599,6 +600,34 @@ async fn images_get_names_and_lose_them() {
         "archive ImportImage { name: Some(Reference { host: \"docker.io\", path: \"library/a\", tag: Some(\"2\"), digest: None }), comment: \"m\", changes: [\"CMD x\", \"ENV a=b\"] }"
     );
     server.post("/images/create?fromSrc=http://x/y", "").await.refused(501);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_pull_says_how_it_goes_on() {
+    let server = Server::start();
+    let create = "/v1.41/images/create?fromImage=docker.io%2Flibrary%2Fbb&tag=1";
+    let pulled = server.post(create, "").await.lines();
+    let text: Vec<String> = pulled.iter().map(ToString::to_string).collect();
+    expect![[r#"
+        {"id":"1","status":"Pulling from library/bb"}
+        {"id":"6c6c6c6c6c6c","progressDetail":{},"status":"Pulling fs layer"}
+        {"id":"6c6c6c6c6c6c","progressDetail":{"current":3,"total":7},"status":"Downloading"}
+        {"status":"Digest: sha256:6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c6c"}
+        {"status":"Status: Downloaded newer image for bb:1"}"#]]
+    .assert_eq(&text.join("\n"));
+    let missing = server.post("/images/create?fromImage=nosuch&tag=1", "").await.refused(404);
+    assert!(missing.starts_with("manifest for"), "{missing}");
+    // {"username":"ada","password":"s3cret"}
+    let auth = "eyJ1c2VybmFtZSI6ImFkYSIsInBhc3N3b3JkIjoiczNjcmV0In0=";
+    let headers = [("x-registry-auth", auth)];
+    let ended = server.ask(Method::POST, create, &headers, Body::empty()).await.lines();
+    assert_eq!(ended[3]["errorDetail"]["message"], "it ended for Login(…)");
+    let resolved = server.get("/distribution/127.0.0.1:5000/bb:1/json").await.done(200);
+    assert_eq!(resolved["Descriptor"]["size"], 527);
+    assert_eq!(resolved["Platforms"][0]["architecture"], "amd64");
+    server.get("/distribution/nosuch/json").await.refused(404);
+    server.post("/images/create?fromImage=bb&platform=linux/s390x", "").await.refused(501);
     server.stop().await;
 }
 

@@ -29,9 +29,9 @@ use skein_events::unit::{Bytes, NanoCpus};
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
     ExecSession, Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
-    ImportImage, InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, LogsRequest,
-    Moment, NewVolume, PruneImages, Rehearsal, Resize, Standing, Upload, Verification, Volume, Why,
-    WhyStep, WindowSize,
+    ImportImage, InitSwarm, JoinTokens, LayerStep, Local, LogLine, LogLines, LogStream, Logged,
+    Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, PullStep, Pulling, Rehearsal,
+    Resize, ResolvedImage, Standing, Upload, Verification, Volume, Why, WhyStep, WindowSize,
 };
 
 impl ImageSummary {
@@ -525,6 +525,43 @@ impl Backend for Fake {
             Ok(format!("{text} {import:?}"))
         }
         .boxed()
+    }
+
+    /// Whatever is asked for is there, except what is named `nosuch`; of a login it says that there was one.
+    fn pull_image(&self, _: Caller, pull: PullImage) -> Pulling {
+        if pull.name.path().ends_with("nosuch") {
+            let missing = Failure::Missing(format!("manifest for {} not found", pull.name));
+            return futures::stream::iter([Err(missing)]).boxed();
+        }
+        let blob = format!("sha256:{}", "6c".repeat(32));
+        let layer = |step| PullStep::Layer { blob: blob.clone(), step };
+        let mut steps = vec![
+            Ok(PullStep::Found),
+            Ok(layer(LayerStep::Needed)),
+            Ok(layer(LayerStep::Coming { bytes: 3, of: 7 })),
+        ];
+        steps.push(match pull.login {
+            Some(login) => Err(Failure::Internal(format!("it ended for {login:?}"))),
+            None => Ok(PullStep::Done { digest: blob.clone(), fresh: true }),
+        });
+        futures::stream::iter(steps).boxed()
+    }
+
+    fn resolve_image(
+        &self,
+        name: Reference,
+        _: Option<Login>,
+    ) -> BoxFuture<'_, Result<ResolvedImage, Failure>> {
+        let found = ResolvedImage {
+            media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
+            digest: format!("sha256:{}", "6c".repeat(32)),
+            size: 527,
+            platforms: vec![("amd64".to_owned(), "linux".to_owned())],
+        };
+        let missing = name.path().ends_with("nosuch");
+        let answer =
+            if missing { Err(Failure::Missing("not there".to_owned())) } else { Ok(found) };
+        futures::future::ready(answer).boxed()
     }
 
     fn tag_image(

@@ -17,7 +17,7 @@ use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_events::time::Time;
 
-use super::no_such;
+use super::{no_such, pull};
 use crate::backend::{Failure, ImageRemoval, ImportImage, PruneImages, Upload};
 use crate::http::body::BODY_TIMEOUT;
 use crate::http::caller::Caller;
@@ -95,18 +95,21 @@ pub(super) struct Create {
     repo: Option<String>,
     tag: Option<String>,
     message: Option<String>,
+    platform: Option<String>,
 }
 
-/// `POST /images/create`: an import. Docker pulls by the same route.
+/// `POST /images/create`: a pull or an import.
 pub(super) async fn create(
     State(app): State<App>,
     Caller(caller): Caller,
     Query(query): Query<Create>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let Create { from_image, from_src, repo, tag, message } = query;
-    if from_image.is_some_and(|name| !name.is_empty()) {
-        return Ok(absent::answer(request).await);
+    let Create { from_image, from_src, repo, tag, message, platform } = query;
+    if let Some(image) = from_image.filter(|name| !name.is_empty()) {
+        let platform = platform.unwrap_or_default();
+        let headers = request.headers();
+        return pull::pull(&app, caller, headers, &image, tag.as_deref(), &platform).await;
     }
     if from_src.as_deref() != Some("-") {
         return Err(ApiError::unsupported(

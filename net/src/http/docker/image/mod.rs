@@ -2,12 +2,13 @@
 //! What changes them stands in `change`, the forms of answers in `shape`.
 
 mod change;
+mod pull;
 mod shape;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 use skein_events::reference::Reference;
@@ -30,7 +31,7 @@ pub(crate) fn routes() -> Router<App> {
             "/images/{*name}",
             get(look).post(change::tag).delete(change::remove).fallback(absent::answer),
         )
-        .route("/distribution/{*name}", get(distribution))
+        .route("/distribution/{*name}", get(pull::distribution))
 }
 
 async fn list(
@@ -180,22 +181,6 @@ fn no_such(name: &str) -> ApiError {
 fn with_tag(name: &str) -> String {
     let last = name.rsplit('/').next().unwrap_or(name);
     if last.contains([':', '@']) { name.to_owned() } else { format!("{name}:latest") }
-}
-
-/// Where a tag points in a registry: none is asked, so clients warn and go on with the name they have.
-async fn distribution(Path(path): Path<String>) -> Response {
-    let Some(name) = path.strip_suffix("/json") else {
-        return ApiError::no_such_page().into_response();
-    };
-    let shown: String = name.chars().take(128).collect();
-    ApiError::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "unsupported",
-        format!(
-            "no registry is asked for {shown}: every node uses the image loaded there with \"image load\""
-        ),
-    )
-    .into_response()
 }
 
 #[cfg(test)]
