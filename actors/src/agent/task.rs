@@ -166,10 +166,6 @@ impl Life {
 
     /// Makes everything ready, waits for the order to run, runs.
     async fn begin(&mut self) -> End {
-        let image = &self.task.spec.container.image;
-        let missing = matches!(self.tools.runtime.image(image.clone()).await, Ok(None));
-        let message = if missing { format!("pulling {image}") } else { "preparing".to_owned() };
-        self.tell(TaskStatus::new(TaskState::Preparing, &message));
         let pid = match self.prepare().await {
             Ok(pid) => pid,
             Err(status) => return End::Status(status),
@@ -274,7 +270,11 @@ impl Life {
     /// Image, network, container; gives its process id.
     async fn prepare(&mut self) -> Result<u32, TaskStatus> {
         let image = self.task.spec.container.image.clone();
-        match self.tools.runtime.image(image.clone()).await {
+        let found = self.tools.runtime.image(image.clone()).await;
+        let missing = matches!(found, Ok(None));
+        let message = if missing { format!("pulling {image}") } else { "preparing".to_owned() };
+        self.tell(TaskStatus::new(TaskState::Preparing, &message));
+        match found {
             Ok(Some(_)) => {}
             Ok(None) => self.pull(image).await?,
             Err(error) => return Err(self.rejected(&error)),

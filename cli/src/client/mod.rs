@@ -63,6 +63,14 @@ struct Call<'a> {
     body: Body,
 }
 
+impl Call<'_> {
+    /// One that changes no history.
+    fn of(body: &impl Serialize) -> Self {
+        let body = json(body);
+        Self { at: None, because: None, auth: None, kind: "application/json", body }
+    }
+}
+
 impl Client {
     /// A client of the daemon at `host`; connects at each request.
     pub(crate) fn new(host: Host) -> Self {
@@ -156,13 +164,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let call = Call {
-            at: None,
-            because: None,
-            auth: None,
-            kind: "application/json",
-            body: json(body),
-        };
+        let call = Call::of(body);
         decode(path, self.send(Method::POST, path, call).await?).await
     }
 
@@ -172,13 +174,7 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<Hijacked, Failure> {
-        let call = Call {
-            at: None,
-            because: None,
-            auth: None,
-            kind: "application/json",
-            body: json(body),
-        };
+        let call = Call::of(body);
         let mut request = self.request(Method::POST, path, call);
         request
             .headers_mut()

@@ -59,7 +59,7 @@ impl Store {
         let path = self.partial(blob);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %path.display(), "a download stays for now");
+                tracing::warn!(%error, path = %path.display(), "cannot clear away a download");
             }
             _ => {}
         }
