@@ -10,7 +10,6 @@ step() { printf '\n== %s\n' "$*"; "$@"; }
 [ "$(id -u)" -eq 0 ] || { echo "tests make containers and namespaces: run this as root" >&2; exit 1; }
 scripts/packages.sh build run test
 PATH=$(scripts/docker-client.sh):$PATH
-scripts/registry.sh >/dev/null # fetched once, before tests that run side by side ask for it
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 export PATH SKEIN_BIN="$target/debug/skein"
 

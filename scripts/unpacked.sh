@@ -11,8 +11,10 @@ if found=$(command -v "$program"); then
   exit
 fi
 tools=$(realpath -m "${CARGO_TARGET_DIR:-target}")/tools
+mkdir -p "$tools"
+exec 9>"$tools/lock"
+flock 9 # tests that run side by side ask for it at the same time
 if [ ! -x "$tools/usr/bin/$program" ]; then
-  mkdir -p "$tools"
   {
     [ "$(id -u)" -ne 0 ] || apt-get -qq update
     (cd "$tools" && apt-get -qq download "$package" && dpkg-deb -x "$package"_*.deb . && rm "$package"_*.deb)
