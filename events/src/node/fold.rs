@@ -112,16 +112,13 @@ pub(crate) fn apply(
                 .map(|t| t.id)
                 .collect();
             for id in over {
-                let task = state.update_task(id, |task| {
+                let service = state.update_task(id, |task| {
                     task.gone = true;
                     (task.updated, task.last) = (at, position);
                 });
-                let (service, legs) = (task.service, task.legs.clone());
                 touched.add(ObjectId::Task(id));
                 touched.add(ObjectId::Service(service));
-                for leg in legs {
-                    touched.add(ObjectId::Network(leg.network));
-                }
+                crate::task::fold::touch_networks(state, id, touched);
                 state.mark_dirty(ObjectId::Task(id));
             }
             touched.add(ObjectId::Node(event.id));

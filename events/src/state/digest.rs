@@ -14,6 +14,9 @@ pub const DIGEST_FORMAT: u16 = 2;
 
 type Lanes = [u64; 4];
 
+/// Bytes to begin with for a leaf: a task has some 200.
+const LEAF: usize = 1 << 10;
+
 /// Leaf hashes as of the last checkpoint, and what changed since.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Digest {
@@ -43,12 +46,15 @@ fn lanes(hash: blake3::Hash) -> Lanes {
     out
 }
 
-/// Writes a leaf into memory that all leaves share: they are many and small.
+/// Writes a leaf into memory that all leaves share, and that grows to the largest: they are many and small.
 fn leaf(object: ObjectId, value: &impl serde::Serialize, memory: &mut Vec<u8>) -> Lanes {
-    memory.clear();
-    let written = postcard::to_extend(&(object, value), std::mem::take(memory));
-    *memory = written.expect("writing to memory does not fail");
-    lanes(blake3::hash(memory))
+    loop {
+        match postcard::to_slice(&(object, value), memory) {
+            Ok(written) => return lanes(blake3::hash(written)),
+            Err(postcard::Error::SerializeBufferFull) => memory.resize(2 * memory.len(), 0),
+            Err(error) => panic!("a noun is written: {error}"),
+        }
+    }
 }
 
 impl State {
@@ -93,7 +99,7 @@ impl State {
         }
         dirty.sort_unstable();
         dirty.dedup();
-        let mut memory = Vec::new();
+        let mut memory = vec![0; LEAF];
         for object in dirty {
             let new = self.leaf_of(object, &mut memory);
             let old = match new {

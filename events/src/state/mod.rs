@@ -296,8 +296,9 @@ impl State {
                 .is_some_and(|node| node.state != node::NodeState::Down)
     }
 
-    /// Changes a task and every look-up that depends on it.
-    pub(crate) fn update_task(&mut self, id: TaskId, change: impl FnOnce(&mut Task)) -> &Arc<Task> {
+    /// Changes a task and every look-up that depends on it; gives its service. Most of what is replayed comes by here, and
+    /// finding one of many tasks is what costs: it is found once.
+    pub(crate) fn update_task(&mut self, id: TaskId, change: impl FnOnce(&mut Task)) -> ServiceId {
         let slot = self.tasks.get_mut(&id).expect("events name tasks that exist");
         let before = TaskKeys::of(slot);
         let task = Arc::make_mut(slot);
@@ -316,7 +317,7 @@ impl State {
         if (before.kept, before.wanted) != (after.kept, after.wanted) {
             self.recount_slot(slot);
         }
-        self.tasks.get(&id).expect("it was there a moment ago")
+        slot.0
     }
 
     /// Finds out whether a slot is in use.

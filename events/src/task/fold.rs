@@ -43,7 +43,9 @@ pub(crate) fn apply(
             (task.updated, task.last) = (at, position);
         }),
         TaskEvent::TaskStatusChanged(event) => {
-            note_failure(state, event.id, event.status.state.is_terminal());
+            if event.status.state.is_terminal() {
+                note_failure(state, event.id);
+            }
             change(state, event.id, touched, |task| {
                 task.status = event.status.clone();
                 task.status_at = at;
@@ -78,7 +80,7 @@ pub(crate) fn apply(
             (task.updated, task.last) = (at, position);
         }),
         TaskEvent::TaskGone(event) => {
-            note_failure(state, event.id, true);
+            note_failure(state, event.id);
             change(state, event.id, touched, |task| {
                 task.gone = true;
                 (task.updated, task.last) = (at, position);
@@ -96,10 +98,10 @@ pub(crate) fn apply(
 }
 
 /// Counts a task against the update that made it, if it ends by itself before it ran, or soon after.
-fn note_failure(state: &mut State, id: crate::id::TaskId, ends: bool) {
+fn note_failure(state: &mut State, id: crate::id::TaskId) {
     let at = state.at;
     let task = state.tasks.get(&id).expect("events name tasks that exist");
-    if !ends || !task.by_update || !task.is_live() {
+    if !task.by_update || !task.is_live() {
         return;
     }
     let Some(service) = state.services.get(&task.service) else { return };
@@ -122,13 +124,13 @@ fn change(
     touched: &mut Touched,
     change: impl FnOnce(&mut Task),
 ) {
-    let task = state.update_task(id, change);
+    let service = state.update_task(id, change);
     touched.add(ObjectId::Task(id));
-    touched.add(ObjectId::Service(task.service));
+    touched.add(ObjectId::Service(service));
 }
 
 /// Addresses came free: tasks that wait for one on these networks are looked at again.
-fn touch_networks(state: &State, id: crate::id::TaskId, touched: &mut Touched) {
+pub(crate) fn touch_networks(state: &State, id: crate::id::TaskId, touched: &mut Touched) {
     for leg in state.tasks.get(&id).iter().flat_map(|t| &t.legs) {
         touched.add(ObjectId::Network(leg.network));
     }
