@@ -1,5 +1,5 @@
 //! `skein exec`: a command inside a running task, its streams joined to ours, its exit code ours.
-//! Standard input is passed on unless it is a terminal that nobody asked to pass on.
+//! Standard input is passed on only when asked for, as docker does: a loop that reads a list keeps its list.
 
 use std::io::IsTerminal as _;
 
@@ -20,7 +20,7 @@ use crate::terminal::{self, Raw, Size};
 /// Run a command inside a running task
 #[derive(Debug, clap::Args)]
 pub(crate) struct Exec {
-    /// Pass standard input on even when it is a terminal
+    /// Pass standard input on
     #[arg(short, long)]
     interactive: bool,
     /// Give the command a terminal
@@ -54,7 +54,7 @@ impl Exec {
         if self.tty && self.interactive && !terminal {
             return Err(Failure::failed("the input device is not a TTY"));
         }
-        let stdin = !self.detach && (self.interactive || (!terminal && !self.tty));
+        let stdin = !self.detach && self.interactive;
         let size = terminal::size().filter(|_| self.tty);
         let container = container(&session.client, &self.task).await?;
         let config = ExecConfig {

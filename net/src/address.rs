@@ -54,8 +54,11 @@ fn split(text: &str) -> Result<(&str, u16), Error> {
 /// Reads an address to advertise; without one, takes the only one there is.
 pub fn advertise(text: Option<&str>) -> Result<(Ipv4Addr, u16), Error> {
     let Some(text) = text.filter(|t| !t.is_empty()) else {
-        let outside: Vec<_> =
-            interfaces().into_iter().filter(|(_, ip)| !ip.is_loopback()).collect();
+        // A gateway bridge of ours, or of another Skein here, leads to containers and not to this machine.
+        let outside: Vec<_> = interfaces()
+            .into_iter()
+            .filter(|(name, ip)| !ip.is_loopback() && !crate::overlay::is_gateway(name))
+            .collect();
         return match outside.as_slice() {
             [] => Err(Error::None),
             [(_, ip)] => Ok((*ip, DEFAULT_PORT)),

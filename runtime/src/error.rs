@@ -119,6 +119,19 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     }
 }
 
+/// As C and Go print it: without Rust's "(os error 2)".
+pub(crate) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => match error.raw_os_error() {
+            Some(libc::ENOEXEC) => "exec format error".to_owned(),
+            Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
+            None => error.to_string(),
+        },
+    }
+}
+
 /// A refusal of an image.
 pub(crate) fn hostile(reason: impl Into<String>) -> Error {
     Error::HostileImage { reason: reason.into() }

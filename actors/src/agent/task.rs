@@ -313,10 +313,11 @@ impl Life {
         };
         match pulled {
             Ok(()) => Ok(()),
-            // Where no registry is reached, nobody expects one; Docker says no more either.
+            // Where no registry is reached, nobody may expect one: what is missing comes first.
             Err(error @ Error::RegistryUnreachable { .. }) => {
                 tracing::warn!(task = %self.task.id, error = chain(&error), "pulling its image");
-                Err(self.rejected(&Error::NoSuchImage(image)))
+                let missing = Error::NoSuchImage(image);
+                Err(rejected(format!("{missing} on this node, and {error}")))
             }
             Err(error) => Err(self.rejected(&error)),
         }

@@ -93,12 +93,29 @@ fn options(options: &[(String, String)]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A block of the user's choice: big enough, and nobody else's.
+/// Addresses no host can have on a network: <https://www.iana.org/assignments/iana-ipv4-special-registry>.
+const NOT_FOR_HOSTS: [(&str, &str); 5] = [
+    ("0.0.0.0/8", "\"this network\""),
+    ("127.0.0.0/8", "for a host's own use"),
+    ("169.254.0.0/16", "for one link only"),
+    ("224.0.0.0/4", "for multicast"),
+    ("240.0.0.0/4", "reserved"),
+];
+
+/// A block of the user's choice: big enough, for hosts, and nobody else's.
 fn given(state: &State, subnet: Subnet) -> Result<Subnet, Refusal> {
     if !(8..=29).contains(&subnet.prefix()) {
         return Err(Refusal::Subnet(format!(
             "subnet {subnet} must have a prefix between 8 and 29"
         )));
+    }
+    for (block, meaning) in NOT_FOR_HOSTS {
+        let block: Subnet = block.parse().expect("a block of a table of ours");
+        if block.overlaps(subnet) {
+            return Err(Refusal::Subnet(format!(
+                "subnet {subnet} overlaps with {block}, which is {meaning}: no container could be reached there"
+            )));
+        }
     }
     let other = state.networks.values().find(|n| n.subnet.overlaps(subnet));
     match other {

@@ -269,11 +269,13 @@ pub(super) fn report(
         match sighting {
             Sighting::Status(status) => {
                 let before = reached.get(id).copied().unwrap_or(task.status.state);
-                // One that runs may yet be found unwell, once.
-                let unwell = before == TaskState::Running
-                    && status.is_unwell()
-                    && task.status.error.is_none();
-                if (status.state > before || unwell) && may_report(status.state) {
+                // One that runs may yet be found unwell, once; one that never was well never ran, and just fails.
+                let news = if status.is_unwell() {
+                    before == TaskState::Running && task.status.error.is_none()
+                } else {
+                    status.state > before
+                };
+                if news && may_report(status.state) {
                     reached.insert(*id, status.state);
                     events.push(TaskStatusChanged { id: *id, status: trimmed(status) }.into());
                 }

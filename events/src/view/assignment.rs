@@ -162,7 +162,8 @@ pub fn assignment(state: &State, node: NodeId) -> Assignment {
     }
 }
 
-fn assigned(state: &State, task: &Task) -> AssignedTask {
+/// One task as its node is told of it, its placeholders filled in.
+pub fn assigned(state: &State, task: &Task) -> AssignedTask {
     let version = state.version_of(task);
     let legs = task
         .legs

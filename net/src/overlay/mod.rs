@@ -15,6 +15,7 @@ use skein_events::unit::{Mac, Subnet};
 use skein_events::view::overlay::NodeOverlay;
 
 pub use fake::{Call, Fake, Fault};
+pub(crate) use linux::is_gateway;
 pub use linux::{Config, Linux};
 
 /// Where containers ask for names; the address Docker's users know, answered without taking the container's port 53.

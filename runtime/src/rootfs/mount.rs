@@ -17,7 +17,7 @@ use skein_events::task::mount::{Mount, MountSource, Propagation};
 
 use super::copy;
 use super::path::{open_dir_inside, open_file_inside, open_inside};
-use crate::error::{Context as _, Error};
+use crate::error::{Context as _, Error, words};
 
 /// Where the kernel has the root directory's own mounts, so the library makes these after its own.
 const LATE: [&str; 2] = ["/dev", "/sys"];
@@ -123,7 +123,7 @@ fn one(root: BorrowedFd<'_>, target: &str, placed: &Placed<'_>) -> Result<(), Er
             let dir = match subpath {
                 None => dir,
                 Some(subpath) => open_inside(dir.as_fd(), subpath).map_err(|errno| {
-                    let reason = errno.kind();
+                    let reason = words(&errno.into());
                     Error::BadSetting {
                         message: format!("cannot access path {subpath} of the volume: {reason}"),
                     }

@@ -18,7 +18,7 @@ use super::console::{self, Console, Pair, Terminals};
 use super::launch::{Filter, Launch};
 use super::protocol::{NOT_RUNNING, Order, STARTED};
 use crate::api::{ExecSpec, WindowSize};
-use crate::error::{Context as _, Error};
+use crate::error::{Context as _, Error, words};
 use crate::rootfs::mount::{self, Placed, is_within};
 use crate::rootfs::overlay::{self, Overlay};
 use crate::rootfs::user::Who;
@@ -214,6 +214,7 @@ impl Made {
         let mut who = user::resolve(root.as_fd(), &process.user)?;
         user::add_groups(&mut who, root.as_fd(), &self.groups)?;
         drop(root);
+        self.enter(&process.dir)?;
         let Streams { stdin, stdout, stderr } = match exec.terminal {
             Some(size) => self.terminal(size, &who, files)?,
             None => self.pipes(&who, files)?,
@@ -258,6 +259,17 @@ impl Made {
             message => return Err(Error::BadCommand { message }),
         }
         Ok(u32::try_from(pid.as_raw()).expect("the library answers the process it made"))
+    }
+
+    /// Whether a further process can begin in a directory, as the container sees it with all that is mounted there: the
+    /// library would only say that it failed.
+    fn enter(&self, dir: &str) -> Result<(), Error> {
+        let root = path::open_root(Path::new(&format!("/proc/{}/root", self.pid)));
+        let root = root.context("open the container's root")?;
+        path::open_inside(root.as_fd(), dir).map(drop).map_err(|errno| {
+            let reason = words(&errno.into());
+            Error::BadCommand { message: format!("chdir to cwd ({dir:?}) failed: {reason}") }
+        })
     }
 
     /// The daemon's pipes: standard output, error and perhaps input.

@@ -11,6 +11,8 @@ pub(super) fn split() -> Result<(), Errno> {
     // Nobody in the container may open our program through /proc/1/exe: see CVE-2019-5736.
     // SAFETY: changes only whether this process can be looked into.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
+    // What `ps` in the container shows for it.
+    nix::sys::prctl::set_name(c"init")?;
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
     // SAFETY: this process has one thread, so its copy may do anything.
     match unsafe { fork() }? {

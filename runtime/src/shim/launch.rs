@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::init;
+use crate::error::words;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
@@ -123,7 +124,7 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
         Ok(path) => path,
         Err(message) => return message,
     };
-    let failed = |error: io::Error| format!("exec {}: {}", path.display(), plain(&error));
+    let failed = |error: io::Error| format!("exec {}: {}", path.display(), words(&error));
     let prepared = || -> Result<(CString, Vec<CString>, Vec<CString>), NulError> {
         let texts = |list: &[String]| -> Result<Vec<CString>, NulError> {
             list.iter().map(|text| CString::new(text.as_str())).collect()
@@ -181,9 +182,9 @@ fn find(spec: &Spec) -> Result<PathBuf, String> {
         return match executable(Path::new(name)) {
             Ok(()) => Ok(PathBuf::from(name)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(format!("exec: {name:?}: stat {name}: {}", plain(&error)))
+                Err(format!("exec: {name:?}: stat {name}: {}", words(&error)))
             }
-            Err(error) => Err(format!("exec: {name:?}: {}", plain(&error))),
+            Err(error) => Err(format!("exec: {name:?}: {}", words(&error))),
         };
     }
     let path = environment(spec).iter().find_map(|variable| variable.strip_prefix("PATH="));
@@ -197,7 +198,7 @@ fn find(spec: &Spec) -> Result<PathBuf, String> {
         }
     }
     Err(match denied {
-        Some(error) => format!("exec: {name:?}: {}", plain(&error)),
+        Some(error) => format!("exec: {name:?}: {}", words(&error)),
         None => format!("exec: {name:?}: executable file not found in $PATH"),
     })
 }
@@ -208,17 +209,4 @@ fn executable(path: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     Ok(())
-}
-
-/// As C and Go print it: without Rust's "(os error 2)".
-fn plain(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => match error.raw_os_error() {
-            Some(libc::ENOEXEC) => "exec format error".to_owned(),
-            Some(number) => nix::errno::Errno::from_raw(number).desc().to_lowercase(),
-            None => error.to_string(),
-        },
-    }
 }

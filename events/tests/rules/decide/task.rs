@@ -61,6 +61,20 @@ fn a_task_that_was_found_unwell_answers_to_no_name_while_it_is_stopped() {
 }
 
 #[test]
+fn a_task_that_never_was_well_never_ran() {
+    let (mut world, id) = pending(|_| ());
+    let node = world.state.nodes.values().next().unwrap().id;
+    world.user(schedule(vec![place(id, node)]));
+    world.report(node, vec![(id, status(TaskState::Starting))]).unwrap();
+    let error = Some("task: unhealthy container".to_owned());
+    let unwell = Sighting::Status(TaskStatus { error, ..TaskStatus::new(TaskState::Running, "") });
+    assert!(world.report(node, vec![(id, unwell)]).is_err());
+    assert_eq!(world.state.tasks[&id].status.state, TaskState::Starting);
+    world.report(node, vec![(id, status(TaskState::Failed))]).unwrap();
+    assert_eq!(world.state.tasks[&id].ran, None);
+}
+
+#[test]
 fn a_slot_is_never_filled_twice() {
     let (world, web, [first, _]) = running();
     let create = |slot, replaces| Command::CreateTasks {

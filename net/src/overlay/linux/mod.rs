@@ -29,6 +29,7 @@ use skein_events::view::overlay::NodeOverlay;
 use self::container::WayOut;
 use self::firewall::HostRules;
 use self::gateway::Addresses;
+pub(crate) use self::names::is_gateway;
 use self::names::{Names, Owner};
 use self::netlink::{Route, kernel};
 use self::netns::Netns;

@@ -16,6 +16,17 @@ pub(super) const CONTAINER_TABLE: &str = "skein";
 /// What the file of a network's namespace begins with; a task's is its bare id.
 const NETWORK_PREFIX: &str = "net-";
 
+/// What a gateway bridge's name begins with, before its daemon's tag.
+const GATEWAY_PREFIX: &str = "skein-";
+/// Letters of a daemon's tag.
+const TAG: usize = 6;
+
+/// Whether a link of the host is called as gateway bridges are, whichever daemon's.
+pub(crate) fn is_gateway(link: &str) -> bool {
+    let hex = |tag: &str| tag.len() == TAG && tag.bytes().all(|b| b.is_ascii_hexdigit());
+    link.strip_prefix(GATEWAY_PREFIX).is_some_and(hex)
+}
+
 /// The names of one daemon.
 #[derive(Clone, Debug)]
 pub(super) struct Names {
@@ -28,7 +39,7 @@ impl Names {
     /// Names for the daemon whose data root has this id.
     pub(super) fn new(id: &str, run_root: &Path) -> Self {
         let id = blake3::hash(id.as_bytes()).to_hex()[..16].to_owned();
-        Self { tag: id[..6].to_owned(), id, netns: run_root.join("netns") }
+        Self { tag: id[..TAG].to_owned(), id, netns: run_root.join("netns") }
     }
     /// The data root's id, hashed: one short word.
     pub(super) fn id(&self) -> &str {
@@ -50,7 +61,7 @@ impl Names {
     }
     /// The gateway bridge.
     pub(super) fn gateway(&self) -> String {
-        format!("skein-{}", self.tag)
+        format!("{GATEWAY_PREFIX}{}", self.tag)
     }
     /// A port of the gateway bridge, by the container's address in its block of at most 2^16.
     pub(super) fn gateway_port(&self, ip: Ipv4Addr) -> String {
@@ -143,5 +154,11 @@ mod tests {
         let long = Owner { root: "x".repeat(500), port: None, ..owner };
         assert_eq!(long.alias().len(), 255);
         assert_eq!(Owner::read(&long.alias()).unwrap().port, None);
+    }
+
+    #[test]
+    fn any_daemons_gateway_bridge_is_known_by_its_name() {
+        assert!(is_gateway(&Names::new("a", Path::new("/run")).gateway()));
+        assert!(!is_gateway("skein-office") && !is_gateway("eth0"));
     }
 }

@@ -1,4 +1,7 @@
 //! Tasks of this machine as Docker's containers: enough for `docker ps`, and for `docker exec` to find its way.
+//! What one is made of stands in `details`, because only `inspect` asks for it.
+
+mod details;
 
 use std::sync::Arc;
 
@@ -99,7 +102,10 @@ async fn inspect(
 ) -> Result<Response, ApiError> {
     let task = find(&state, app.backend.local().node, &name)?;
     let health = health(&app, moment.as_ref(), task);
-    Ok(json(StatusCode::OK, &details(&state, task, health)))
+    let named = state.version_of(task).task.container.image.clone();
+    // It may have been removed since; a task that runs keeps its layers.
+    let image = app.backend.image(named).await?;
+    Ok(json(StatusCode::OK, &details::model(&state, task, image.as_ref(), health)))
 }
 
 /// What checks of a container came to; of the past nobody knows, because the log does not say.
@@ -269,66 +275,5 @@ pub(super) fn summary_model(
         }),
         mounts: Some(Vec::new()),
         ..models::ContainerSummary::default()
-    }
-}
-
-fn details(
-    state: &state::State,
-    task: &Task,
-    health: Option<Health>,
-) -> models::ContainerInspectResponse {
-    let container = &state.version_of(task).task.container;
-    let env = super::service::environment_of(state, task.service, task.version);
-    let running = is_running(task);
-    let mut words = container.command.iter().chain(&container.args).cloned();
-    let nothing = "0001-01-01T00:00:00Z".to_owned();
-    models::ContainerInspectResponse {
-        id: task.status.container.clone(),
-        created: Some(rfc3339(task.created)),
-        path: Some(words.next().unwrap_or_default()),
-        args: Some(words.collect()),
-        state: Some(models::ContainerState {
-            status: Some(if running {
-                models::ContainerStateStatusEnum::RUNNING
-            } else {
-                models::ContainerStateStatusEnum::EXITED
-            }),
-            running: Some(running),
-            paused: Some(false),
-            restarting: Some(false),
-            oom_killed: Some(task.status.is_out_of_memory()),
-            dead: Some(false),
-            pid: Some(task.status.pid.map_or(0, i64::from)),
-            exit_code: Some(task.status.exit_code.map_or(0, i64::from)),
-            error: Some(task.status.error.clone().unwrap_or_default()),
-            started_at: Some(rfc3339(task.status_at)),
-            finished_at: Some(if running { nothing } else { rfc3339(task.status_at) }),
-            health: health.map(health_model),
-        }),
-        image: Some(container.image.clone()),
-        name: Some(format!("/{}", full_name(state, task))),
-        restart_count: Some(0),
-        driver: Some("overlay2".to_owned()),
-        platform: Some("linux".to_owned()),
-        host_config: Some(models::HostConfig::default()),
-        mounts: Some(Vec::new()),
-        config: Some(models::ContainerConfig {
-            hostname: container.hostname.clone(),
-            user: container.user.clone(),
-            tty: Some(false),
-            open_stdin: Some(false),
-            env: Some(env.to_vec()),
-            cmd: Some(container.args.clone()),
-            entrypoint: Some(container.command.clone()),
-            image: Some(container.image.clone()),
-            working_dir: container.dir.clone(),
-            labels: Some(map(&labels(state, task))),
-            ..models::ContainerConfig::default()
-        }),
-        network_settings: Some(models::NetworkSettings {
-            networks: Some(networks(state, task).into_iter().collect()),
-            ..models::NetworkSettings::default()
-        }),
-        ..models::ContainerInspectResponse::default()
     }
 }
