@@ -57,6 +57,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let data_root = args.data_root.canonicalize()?;
     let run_root = args.run_root.canonicalize()?;
     let _lock = FileDisk::open(&data_root)?;
+    let _run_lock = (run_root != data_root).then(|| own_run_root(&run_root)).transpose()?;
     let listener = listen(&args.host)?;
     let id = identity(&data_root)?;
     let metrics = args.metrics_addr.map(listen_for_metrics).transpose()?;
@@ -156,6 +157,18 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     // Out here, because it may not end within another: also when the start fails.
     serving.shutdown_background();
     ended
+}
+
+/// Takes the run root for this daemon: another one's namespaces and sockets there would be swept as nobody's.
+fn own_run_root(run_root: &Path) -> anyhow::Result<FileDisk> {
+    FileDisk::open(run_root).map_err(|error| match error {
+        skein_store::Error::InUse { root, by } => {
+            anyhow::anyhow!(
+                "run root in use: {by} runs on {root}; give each daemon its own --run-root"
+            )
+        }
+        other => other.into(),
+    })
 }
 
 /// Diagnostics go to standard error. RUST_LOG, which can name single modules, goes before the level.

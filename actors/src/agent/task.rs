@@ -134,9 +134,12 @@ impl Life {
         failpoint("agent.before-report");
         let told = *self.orders.borrow() >= Order::Stop;
         match end {
-            End::Told => self.tell(TaskStatus::new(TaskState::Shutdown, "shutdown")),
+            End::Told => self.tell(self.status(TaskState::Shutdown, "shutdown", None)),
             // It ended because it was told to, whatever its exit code.
-            End::Status(_) if told => self.tell(TaskStatus::new(TaskState::Shutdown, "shutdown")),
+            End::Status(TaskStatus { container, exit_code, .. }) if told => {
+                let shutdown = TaskStatus::new(TaskState::Shutdown, "shutdown");
+                self.tell(TaskStatus { container, exit_code, ..shutdown });
+            }
             End::Status(status) => self.tell(status),
         }
         leave_nothing(self.task.id, &self.tools).await;
@@ -190,7 +193,14 @@ impl Life {
     async fn resume(&mut self, pid: u32) -> End {
         match self.tools.kernel.reattach(self.task.id).await {
             Ok(attached) => self.answer_names(attached),
-            Err(error) => tracing::error!(task = %self.task.id, %error, "no names for a container"),
+            // Somebody took its network away: it serves nobody and finds nobody, so another takes its place.
+            Err(error) => {
+                tracing::error!(task = %self.task.id, %error, "a container has no network any more");
+                let code = self.stop().await.map(|exit| exit.code);
+                let lost = failed(&format!("the container lost its network: {}", chain(&error)));
+                let container = Some(container_id(self.task.id));
+                return End::Status(TaskStatus { exit_code: code, container, ..lost });
+            }
         }
         self.run(pid).await
     }

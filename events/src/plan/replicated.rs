@@ -303,8 +303,8 @@ fn need(state: &State, service: &Service, task: &Task, now: Time) -> Need {
     }
 }
 
-/// Which slots are given up when there are more than wanted: those without a live task first, then those on the
-/// fullest nodes, then those not running, then the highest (Swarm's order).
+/// Which slots are given up when there are more than wanted: those without a live task first, then those without a node,
+/// then those on the fullest nodes, then those not running, then the highest (Swarm's order).
 fn too_many(state: &State, service: ServiceId, wanted: u64) -> Vec<u64> {
     struct Rank {
         idle: bool,
@@ -323,15 +323,15 @@ fn too_many(state: &State, service: ServiceId, wanted: u64) -> Vec<u64> {
         .collect();
     order.sort_by_key(|r| (r.idle, r.slot));
     let mut copies: BTreeMap<Option<NodeId>, usize> = BTreeMap::new();
-    let mut ranked: Vec<(bool, usize, bool, u64)> = order
+    let mut ranked: Vec<(bool, bool, usize, bool, u64)> = order
         .into_iter()
         .map(|Rank { idle, slot, ended, node }| {
             let nth = copies.entry(node).or_default();
             *nth += 1;
-            (ended, *nth, idle, slot)
+            (ended, node.is_none(), *nth, idle, slot)
         })
         .collect();
     ranked.sort_unstable();
     let keep = usize::try_from(wanted).unwrap_or(usize::MAX);
-    ranked.into_iter().skip(keep).map(|(_, _, _, slot)| slot).collect()
+    ranked.into_iter().skip(keep).map(|(.., slot)| slot).collect()
 }

@@ -242,6 +242,20 @@ fn attempts_are_counted_within_their_window() {
 }
 
 #[test]
+fn scaling_down_gives_up_what_waits_for_a_node_before_what_runs() {
+    let mut world = World::of(2);
+    let mut spec = service("web", 6, &[]);
+    // Two fit on each of two machines of four cores.
+    spec.task.reservations.cpus = skein_events::unit::NanoCpus(2_000_000_000);
+    let web = world.service(spec);
+    world.run();
+    assert_eq!(world.running(web), 4);
+    world.user(Command::ScaleService { id: web, replicas: 3, if_changed: None });
+    world.run();
+    assert_eq!((world.running(web), world.state.index.pending.len()), (3, 0));
+}
+
+#[test]
 fn scaling_down_forgets_whole_slots_and_no_running_task_for_an_ended_one() {
     let mut world = World::of(2);
     let mut web = service("web", 3, &[]);

@@ -44,6 +44,9 @@ pub struct ImageConfig {
     /// What a shell's line is given to.
     #[serde(deserialize_with = "null_as_default")]
     pub shell: Vec<String>,
+    /// Directories that are volumes of their own in every container; the values say nothing.
+    #[serde(deserialize_with = "null_as_default")]
+    pub volumes: BTreeMap<String, serde_json::Value>,
 }
 
 /// The `Healthcheck` of an image; spans in nanoseconds, 0 where it says nothing.

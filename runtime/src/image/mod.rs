@@ -17,6 +17,7 @@ pub(crate) mod remove;
 pub(crate) mod store;
 pub(crate) mod stream;
 mod unpack;
+pub(crate) mod volumes;
 
 use std::collections::BTreeMap;
 

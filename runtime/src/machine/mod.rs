@@ -41,12 +41,12 @@ use crate::api::{
 };
 use crate::check::Check;
 use crate::error::{Context as _, Error};
-use crate::image::digest;
 use crate::image::store::{ID_DIGITS, Store};
 use crate::image::{
     Details, Digest, Image, Import, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed, Resolved,
     Usage,
 };
+use crate::image::{digest, volumes};
 use crate::log::Keep;
 use crate::rootfs::mount;
 use crate::shim::COMMAND;
@@ -61,6 +61,8 @@ pub(crate) const EXIT_FILE: &str = "exit.json";
 const ORDER_FILE: &str = "order.json";
 /// Names of the volumes a container uses, one a line.
 const VOLUMES_FILE: &str = "volumes";
+/// Docker's label of a volume that nobody named.
+const ANONYMOUS: &str = "com.docker.volume.anonymous";
 
 /// Where a machine keeps what it keeps.
 #[derive(Clone, Debug)]
@@ -190,9 +192,11 @@ impl Machine {
     }
 
     /// Everything that can fail before there is a process.
-    fn prepare(&self, container: Container) -> Result<Order, Error> {
+    fn prepare(&self, mut container: Container) -> Result<Order, Error> {
         let id = container.id;
         let (image, _held) = self.lease_image(&container.spec)?;
+        let of_image = volumes::mounts(&image.config, &container.spec)?;
+        container.spec.mounts.extend(of_image);
         let process = spec::process(&container, &image.config, self.0.device_cgroup)?;
         let check = Check::of(&container.spec.health, &image.config);
         let dir = self.container_dir(id);
@@ -250,7 +254,11 @@ impl Machine {
                         digest::hex_of(format!("{} {target}", container.id).as_bytes())
                     });
                     let map = |list: &[(String, String)]| list.iter().cloned().collect();
-                    let spec = VolumeSpec { name, options: map(options), labels: map(labels) };
+                    let mut labels: BTreeMap<_, _> = map(labels);
+                    if anonymous {
+                        labels.insert(ANONYMOUS.to_owned(), String::new());
+                    }
+                    let spec = VolumeSpec { name, options: map(options), labels };
                     wanted.push((target.clone(), spec, anonymous));
                 }
             }

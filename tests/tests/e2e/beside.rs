@@ -64,4 +64,11 @@ fn a_root_has_one_daemon() {
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.stderr.contains("another daemon listens on"), "{said:?}");
     daemon.ok("image ls");
+    // Other data, but the same run root: what is there is not the newcomer's to clear away.
+    let mut command = daemon.host.command(crate::daemon::binary());
+    command.arg("daemon").arg("--data-root").arg(other.path()).arg("--run-root");
+    let socket = format!("unix://{}", other.path().join("s.sock").display());
+    let said = run(command.arg(daemon.run_root()).arg("--host").arg(socket));
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("run root in use: another daemon, process"), "{said:?}");
 }

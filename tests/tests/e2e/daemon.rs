@@ -99,6 +99,10 @@ impl Daemon {
         self.data.path()
     }
 
+    pub(crate) fn run_root(&self) -> &Path {
+        self.run.path()
+    }
+
     pub(crate) fn socket(&self) -> PathBuf {
         self.run.path().join("skein.sock")
     }

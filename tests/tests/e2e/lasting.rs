@@ -1,7 +1,9 @@
 //! Containers outlive the daemon: stopped or killed, its next start takes them over, and nothing acknowledged is lost.
 
+use std::process::Command;
+
 use crate::daemon::{Daemon, runs, signal};
-use crate::host::until;
+use crate::host::{run, until};
 
 const WEB: &str = "service create --detach --name web --replicas 2 --network shop \
     --endpoint-mode dnsrr --restart-delay 0s hello:1 sleep 3600";
@@ -40,6 +42,27 @@ fn containers_outlive_a_stopped_daemon() {
 #[test]
 fn containers_outlive_a_killed_daemon() {
     survives(Daemon::kill);
+}
+
+#[test]
+fn a_task_whose_network_was_taken_away_is_replaced() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(WEB);
+    daemon.await_replicas("web", "2/2");
+    let old = daemon.process("web.1");
+    daemon.kill();
+    for mount in daemon.mounts() {
+        if mount.contains("/netns/") && !mount.contains("/netns/net-") {
+            run(Command::new("umount").arg("-l").arg(&mount));
+            std::fs::remove_file(&mount).expect("a namespace's file goes");
+        }
+    }
+    daemon.resume(&[]);
+    until("what has no network is ended", || (!runs(old)).then_some(()));
+    daemon.await_replicas("web", "2/2");
+    assert_eq!(daemon.addresses("web.1", "web").len(), 2);
+    let history = daemon.ok("service ps web --no-trunc");
+    assert!(history.contains("the container lost its network"), "{history}");
 }
 
 #[test]

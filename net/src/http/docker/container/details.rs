@@ -125,10 +125,10 @@ fn host_config(
         dns: dns.nameservers,
         dns_search: dns.search,
         dns_options: dns.options,
-        log_config: spec.log_driver.clone().map(|driver| models::HostConfigLogConfig {
-            typ: driver.name,
-            config: driver.options,
-        }),
+        log_config: spec
+            .log_driver
+            .clone()
+            .map(|driver| models::HostConfigLogConfig { typ: driver.name, config: driver.options }),
         network_mode: Some("default".to_owned()),
         privileged: Some(false),
         ..models::HostConfig::default()
@@ -146,10 +146,9 @@ fn mount_point(mount: &models::Mount) -> models::MountPoint {
         driver: volume.then(|| driver.and_then(|d| d.name).unwrap_or_else(|| "local".to_owned())),
         mode: Some(String::new()),
         rw: Some(mount.read_only != Some(true)),
-        propagation: mount
-            .bind_options
-            .as_ref()
-            .map(|options| options.propagation.map_or("rprivate".to_owned(), |p| p.to_string())),
+        propagation: mount.bind_options.as_ref().map(|options| {
+            options.propagation.map_or_else(|| "rprivate".to_owned(), |p| p.to_string())
+        }),
     }
 }
 
