@@ -119,6 +119,13 @@ pub fn newest(log: &Log) -> Result<State, Failure> {
     state_at(log, log.head().position)
 }
 
+/// The same from the first record on, whatever snapshots there are.
+pub fn from_the_beginning(log: &Log) -> Result<State, Failure> {
+    let mut state = State::default();
+    replay(log, &mut state, log.head().position)?;
+    Ok(state)
+}
+
 /// The last record not later than a moment of cluster time.
 fn position_at(log: &Log, at: Time) -> Result<Position, Failure> {
     let (mut low, mut high) = (0, log.head().position.0);

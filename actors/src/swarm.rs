@@ -95,9 +95,11 @@ pub enum Error {
 }
 
 /// Snapshots of the state, for consensus and for moments of the past.
-struct Snapshots {
-    log: Log,
-    published: Published,
+pub struct Snapshots {
+    /// Where the entry is found that a state ends with.
+    pub log: Log,
+    /// The newest state.
+    pub published: Published,
 }
 
 impl SnapshotSource for Snapshots {
