@@ -264,7 +264,7 @@ impl Images {
 
     pub(crate) async fn usage(&self, kept: &Volumes) -> Result<DiskUsage, Failure> {
         let images = self.list().await?;
-        let Usage { layers, partial: _, containers, volumes } =
+        let Usage { layers, partial, containers, volumes } =
             self.runtime.usage().await.map_err(machine)?;
         let used = |c: skein_runtime::image::ContainerUsage| ContainerUsage {
             task: c.task,
@@ -276,6 +276,7 @@ impl Images {
         Ok(DiskUsage {
             images,
             layers: layers.into_iter().map(|(layer, n)| (layer.to_string(), n)).collect(),
+            partial,
             containers: containers.into_iter().map(used).collect(),
             volumes: kept.usage(&volumes).await?,
         })

@@ -489,6 +489,8 @@ pub struct DiskUsage {
     pub images: Vec<ImageSummary>,
     /// Bytes of every layer, each counted once.
     pub layers: BTreeMap<String, u64>,
+    /// Bytes of downloads that did not end.
+    pub partial: u64,
     /// Containers.
     pub containers: Vec<ContainerUsage>,
     /// Volumes, with the bytes of each.

@@ -23,6 +23,8 @@ pub(crate) struct Df {
 #[serde(rename_all = "PascalCase", default)]
 struct Usage {
     layers_size: i64,
+    /// Of them, those of downloads that did not end.
+    partial_size: i64,
     images: Vec<Image>,
     containers: Vec<Container>,
     volumes: Vec<Volume>,
@@ -120,7 +122,8 @@ impl Usage {
     fn summary(&self) -> [[Cell; SUMMARY.len()]; 3] {
         let idle = self.images.iter().filter(|image| image.containers == 0);
         let used = self.images.iter().filter(|image| image.containers > 0).count();
-        let free: i64 = idle.map(|image| image.size - image.shared_size).sum();
+        let idle: i64 = idle.map(|image| image.size - image.shared_size).sum();
+        let free = idle + self.partial_size;
         let running = self.containers.iter().filter(|c| c.state == "running");
         let written = |ended: bool| -> i64 {
             let of = self.containers.iter().filter(|c| !ended || c.state != "running");
@@ -162,6 +165,10 @@ impl Usage {
         let volumes: Vec<[Cell; VOLUMES.len()]> = self.volumes.iter().map(volume).collect();
         session.screen.line("Images space usage:\n")?;
         session.screen.form(&table, &IMAGES, &images)?;
+        if self.partial_size > 0 {
+            let size = human::size(self.partial_size);
+            session.screen.line(format_args!("\nDownloads that did not end: {size}"))?;
+        }
         session.screen.line("\nContainers space usage:\n")?;
         session.screen.form(&table, &CONTAINERS, &containers)?;
         session.screen.line("\nLocal Volumes space usage:\n")?;

@@ -151,7 +151,7 @@ fn image_ls_shows_digests_when_asked() {
 #[test]
 fn system_df_sums_what_is_used_and_what_could_go() {
     let usage = json!({
-        "LayersSize": 3_000_000, "Volumes": [], "BuildCache": [],
+        "LayersSize": 3_500_000, "PartialSize": 500_000, "Volumes": [], "BuildCache": [],
         "Images": [
             {"Id": "sha256:a60017dbc85b", "RepoTags": ["bb:1"], "Created": 1_795_402_747, "Size": 2_000_000, "SharedSize": 1_000_000, "Containers": 1},
             {"Id": "sha256:b60017dbc85b", "RepoTags": [], "Created": 0, "Size": 2_000_000, "SharedSize": 1_000_000, "Containers": 0},
@@ -164,7 +164,7 @@ fn system_df_sums_what_is_used_and_what_could_go() {
     let daemon = Daemon::answering([("GET /v1.41/system/df", 200, usage.to_string())]);
     expect![[r#"
         TYPE            TOTAL     ACTIVE    SIZE      RECLAIMABLE
-        Images          2         1         3MB       1MB (33%)
+        Images          2         1         3.5MB     1.5MB (42%)
         Containers      2         1         12B       7B (58%)
         Local Volumes   0         0         0B        0B (0%)
     "#]]
@@ -175,6 +175,8 @@ fn system_df_sums_what_is_used_and_what_could_go() {
         IMAGE     IMAGE ID       CREATED          SIZE      SHARED SIZE   UNIQUE SIZE   CONTAINERS
         bb:1      a60017dbc85b   13 minutes ago   2MB       1MB           1MB           1
         <none>    b60017dbc85b   N/A              2MB       1MB           1MB           0
+
+        Downloads that did not end: 500kB
 
         Containers space usage:
 

@@ -39,7 +39,9 @@ async fn usage(State(app): State<App>, _: Present) -> Result<Response, ApiError>
         .collect();
     let total: u64 = usage.layers.values().sum();
     let body = json!({
-        "LayersSize": signed(total),
+        // Docker has no field for downloads that did not end. A prune of images frees them, so its client finds them there.
+        "LayersSize": signed(total + usage.partial),
+        "PartialSize": signed(usage.partial),
         "Images": images(&usage),
         "Containers": containers,
         "Volumes": usage.volumes.iter().map(|(v, bytes)| volume::shape(v, Some(*bytes))).collect::<Vec<_>>(),

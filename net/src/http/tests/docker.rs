@@ -556,7 +556,8 @@ async fn images_are_looked_at_closely() {
     expect![[r#"[{"Comment":"","Created":1795402748,"CreatedBy":"CMD","Id":"sha256:a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6","Size":0,"Tags":["busybox:latest"]},{"Comment":"first","Created":1795402747,"CreatedBy":"ADD","Id":"<missing>","Size":7,"Tags":null}]"#]]
     .assert_eq(&server.get("/images/busybox/history").await.done(200).to_string());
     let df = server.get("/system/df").await.done(200);
-    assert_eq!((&df["LayersSize"], &df["Images"][0]["Containers"]), (&json!(7), &json!(1)));
+    assert_eq!((&df["LayersSize"], &df["Images"][0]["Containers"]), (&json!(9), &json!(1)));
+    assert_eq!(df["PartialSize"], 2);
     assert_eq!(df["Images"][0]["SharedSize"], 0);
     assert_eq!(
         (&df["Containers"][0]["SizeRw"], &df["Containers"][0]["SizeRootFs"]),

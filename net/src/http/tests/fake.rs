@@ -627,7 +627,8 @@ impl Backend for Fake {
             running: true,
         }];
         let volumes = world.volumes.values().map(|v| (v.clone(), 11)).collect();
-        futures::future::ready(Ok(DiskUsage { images, layers, containers, volumes })).boxed()
+        futures::future::ready(Ok(DiskUsage { images, layers, partial: 2, containers, volumes }))
+            .boxed()
     }
 
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
