@@ -64,7 +64,7 @@ pub struct DaemonArgs {
     /// Serve Prometheus metrics, /healthz and /readyz there, to whoever reaches it; Docker's is 127.0.0.1:9323
     #[arg(long, value_name = "ADDR:PORT")]
     pub metrics_addr: Option<SocketAddr>,
-    /// Registry that is spoken to without encryption, as those of this machine are; may be given several times
+    /// Registry that may do without encryption and a trusted certificate, as those of this machine may; may be given several times
     #[arg(long, value_name = "HOST[:PORT]", value_parser = skein_runtime::image::parse_insecure)]
     pub insecure_registry: Vec<String>,
     /// Socket to serve, filled in from the global --host

@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::sync::Arc;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use skein_events::reference::Reference;
@@ -14,7 +13,7 @@ use super::Digest;
 use super::config;
 use super::manifest::{DEPTH_MAX, Descriptor, Document, Manifest, for_this_machine, parse};
 use super::partial::fetch;
-use super::registry::{Login, Patience, Registry};
+use super::registry::{Access, Login, Registry};
 use super::store::Store;
 use super::stream::Caps;
 use crate::error::{Context as _, Error, hostile};
@@ -98,16 +97,15 @@ pub struct Resolved {
 /// Whom a machine pulls from.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
-    pub(crate) insecure: Arc<[String]>,
-    pub(crate) patience: Patience,
+    pub(crate) access: Access,
     pub(crate) caps: Caps,
 }
 
 /// Fetches an image; blocks for each write.
 pub(crate) async fn pull(store: &Store, pull: &Pull, sources: &Sources) -> Result<Pulled, Error> {
-    let Sources { insecure, patience, caps } = sources;
+    let Sources { access, caps } = sources;
     store.clear_partials(Some(pull.now))?;
-    let registry = Registry::new(&pull.name, pull.login.clone(), Arc::clone(insecure), *patience)?;
+    let registry = Registry::new(&pull.name, pull.login.clone(), access.clone())?;
     let (manifest, digest) = image_manifest(&registry, &pull.name, caps.bytes).await?;
     let id = manifest.config.digest;
     let names = names_of(&pull.name, &digest);
@@ -185,8 +183,8 @@ pub(crate) async fn resolve(
     login: Option<Login>,
     sources: &Sources,
 ) -> Result<Resolved, Error> {
-    let Sources { insecure, patience, caps } = sources;
-    let registry = Registry::new(name, login, Arc::clone(insecure), *patience)?;
+    let Sources { access, caps } = sources;
+    let registry = Registry::new(name, login, access.clone())?;
     let fetched = registry.manifest(name, wanted(name)).await?;
     let (digest, size) = (Digest::of(&fetched.bytes), fetched.bytes.len());
     let document = parse(&fetched.bytes, fetched.media_type.as_deref(), caps.bytes)?;

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use skein_events::id::TaskId;
@@ -17,7 +18,7 @@ use super::{EXIT_FILE, Machine, ORDER_FILE};
 use crate::api::{Input, container_id};
 use crate::error::{Context as _, Error};
 use crate::image::pull::{self, Sources};
-use crate::image::registry::Patience;
+use crate::image::registry::{Access, Patience, Proxies};
 use crate::image::remove::Use;
 use crate::image::store::Hold;
 use crate::image::stream::Caps;
@@ -154,7 +155,9 @@ impl Machine {
         work: impl FnOnce(Self, Sources) -> F + Send + 'static,
     ) -> Result<T, Error> {
         let insecure = self.0.options.insecure_registries.clone().into();
-        let sources = Sources { insecure, patience: Patience::default(), caps: Caps::default() };
+        let proxies = Arc::new(Proxies::of_environment());
+        let access = Access { insecure, proxies, patience: Patience::default() };
+        let sources = Sources { access, caps: Caps::default() };
         self.blocking(move |this| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.context("make a place for a pull")?;

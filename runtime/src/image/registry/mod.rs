@@ -4,8 +4,10 @@
 
 mod challenge;
 mod origin;
+mod proxy;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod wire;
 
 use std::cell::RefCell;
@@ -26,8 +28,9 @@ use crate::error::{Error, hostile};
 use challenge::Challenge;
 use origin::Origin;
 pub use origin::parse_insecure;
-use wire::Answer;
+pub(crate) use proxy::Proxies;
 pub(crate) use wire::Patience;
+use wire::{Answer, Way};
 
 /// Times a registry may send a request on.
 const REDIRECTS_MAX: usize = 5;
@@ -57,17 +60,29 @@ impl fmt::Debug for Login {
     }
 }
 
+/// How registries are reached from this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// Those that may be spoken to in the clear, beside those of this machine.
+    pub(crate) insecure: Arc<[String]>,
+    pub(crate) proxies: Arc<Proxies>,
+    pub(crate) patience: Patience,
+}
+
 /// One repository of a registry.
 pub(super) struct Registry {
     /// Its name in references.
     name: String,
     repository: String,
     familiar: String,
-    origin: Origin,
-    insecure: Arc<[String]>,
+    /// Its server, and the one in the clear to fall back on.
+    servers: (Origin, Option<Origin>),
+    /// That of the two which answers, once it is known.
+    home: RefCell<Option<Origin>>,
+    access: Access,
     login: Option<Login>,
-    patience: Patience,
-    tls: RefCell<Option<Arc<ClientConfig>>>,
+    /// The authorities this machine trusts, once they are needed.
+    authorities: RefCell<Option<Arc<ClientConfig>>>,
     authorization: RefCell<Option<HeaderValue>>,
 }
 
@@ -98,21 +113,16 @@ pub(super) enum Asked {
 }
 
 impl Registry {
-    pub(super) fn new(
-        of: &Reference,
-        login: Option<Login>,
-        insecure: Arc<[String]>,
-        patience: Patience,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(of: &Reference, login: Option<Login>, access: Access) -> Result<Self, Error> {
         Ok(Self {
             name: of.host().to_owned(),
             repository: of.path().to_owned(),
             familiar: of.familiar_repository(),
-            origin: Origin::of_registry(of.host(), &insecure)?,
-            insecure,
+            servers: Origin::of_registry(of.host(), &access.insecure)?,
+            home: RefCell::default(),
+            access,
             login,
-            patience,
-            tls: RefCell::default(),
+            authorities: RefCell::default(),
             authorization: RefCell::default(),
         })
     }
@@ -216,9 +226,10 @@ impl Registry {
         path: &str,
         headers: &[(HeaderName, HeaderValue)],
     ) -> Result<(Answer, bool), Error> {
-        let (mut origin, mut path) = (self.origin.clone(), path.to_owned());
+        let own = self.home().await?;
+        let (mut origin, mut path) = (own.clone(), path.to_owned());
         for _ in 0..=REDIRECTS_MAX {
-            let home = origin == self.origin;
+            let home = origin == own;
             let mut headers = headers.to_vec();
             if home && let Some(authorization) = self.authorization.borrow().clone() {
                 headers.push((header::AUTHORIZATION, authorization));
@@ -232,8 +243,8 @@ impl Registry {
             let uri: Uri = location.parse().map_err(|_| nowhere())?;
             if uri.authority().is_some() {
                 // From where the last one led: what left the clear does not come back to it.
-                let from = if origin.tls { &origin } else { &self.origin };
-                let to = from.of_uri(&uri, &self.insecure);
+                let from = if origin.tls { &origin } else { &own };
+                let to = from.of_uri(&uri, &self.access.insecure);
                 origin =
                     to.map_err(|what| self.refused(format!("it sends requests on to {what}")))?;
             }
@@ -252,16 +263,37 @@ impl Registry {
         path: &str,
         headers: &[(HeaderName, HeaderValue)],
     ) -> Result<Answer, Error> {
-        let tls = if origin.tls { Some(self.trust()?) } else { None };
-        wire::get(origin, tls, path, headers, self.patience).await
+        wire::get(self.way(origin)?, path, headers).await
     }
 
-    fn trust(&self) -> Result<Arc<ClientConfig>, Error> {
-        let mut kept = self.tls.borrow_mut();
+    /// The registry's own server. In the clear where that is allowed and nobody there speaks TLS, as Docker does it.
+    async fn home(&self) -> Result<Origin, Error> {
+        if let Some(home) = &*self.home.borrow() {
+            return Ok(home.clone());
+        }
+        let (encrypted, clear) = &self.servers;
+        let home = match clear {
+            Some(clear) if !wire::is_encrypted(self.way(encrypted)?).await => clear,
+            _ => encrypted,
+        };
+        Ok(self.home.borrow_mut().insert(home.clone()).clone())
+    }
+
+    fn way<'a>(&'a self, origin: &'a Origin) -> Result<Way<'a>, Error> {
+        let tls = match origin {
+            Origin { tls: false, .. } => None,
+            Origin { checked: false, .. } => Some(trust::anybody()),
+            _ => Some(self.authorities()?),
+        };
+        Ok(Way { origin, proxies: &self.access.proxies, tls, patience: self.access.patience })
+    }
+
+    fn authorities(&self) -> Result<Arc<ClientConfig>, Error> {
+        let mut kept = self.authorities.borrow_mut();
         if let Some(config) = &*kept {
             return Ok(Arc::clone(config));
         }
-        let config = wire::trust().map_err(|source| self.broken(source))?;
+        let config = trust::authorities().map_err(|source| self.broken(source))?;
         Ok(Arc::clone(kept.insert(config)))
     }
 
@@ -286,7 +318,7 @@ impl Registry {
     ) -> Result<Option<HeaderValue>, Error> {
         let nowhere = || self.refused("it has tokens fetched from no address");
         let uri: Uri = realm.parse().map_err(|_| nowhere())?;
-        let origin = self.origin.of_uri(&uri, &self.insecure);
+        let origin = self.home().await?.of_uri(&uri, &self.access.insecure);
         let origin =
             origin.map_err(|what| self.refused(format!("it has tokens fetched from {what}")))?;
         let path = uri.path_and_query().ok_or_else(nowhere)?.as_str();

@@ -14,13 +14,19 @@ const HUB: (&str, &str) = ("docker.io", "registry-1.docker.io");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) tls: bool,
+    /// Whether its certificate has to be of an authority this machine trusts.
+    pub(super) checked: bool,
     pub(super) host: String,
     pub(super) port: u16,
 }
 
 impl Origin {
-    /// The server of a reference's host. In the clear only on this machine or where the operator said so.
-    pub(super) fn of_registry(registry: &str, insecure: &[String]) -> Result<Self, Error> {
+    /// The server of a reference's host, and the one to try after it: in the clear, only on this machine or where the
+    /// operator said so.
+    pub(super) fn of_registry(
+        registry: &str,
+        insecure: &[String],
+    ) -> Result<(Self, Option<Self>), Error> {
         let registry = if registry == HUB.0 { HUB.1 } else { registry };
         let (host, port) = match registry.split_once(':') {
             Some((host, port)) => (host, Some(port)),
@@ -29,10 +35,15 @@ impl Origin {
         let port = port.map(str::parse::<u16>).transpose();
         let port =
             port.map_err(|_| Error::registry(registry, "its port is no number below 65536"))?;
-        let plain =
+        let open =
             is_loopback(host) || insecure.iter().any(|listed| listed == host || listed == registry);
-        let port = port.unwrap_or(if plain { 80 } else { 443 });
-        Ok(Self { tls: !plain, host: host.to_owned(), port })
+        let at = |tls: bool| Self {
+            tls,
+            checked: !open,
+            host: host.to_owned(),
+            port: port.unwrap_or(if tls { 443 } else { 80 }),
+        };
+        Ok((at(true), open.then(|| at(false))))
     }
 
     /// The server of an address the registry named, or why no request goes there.
@@ -60,7 +71,9 @@ impl Origin {
         if !tls && (self.tls || !(is_loopback(&host) || listed)) {
             return Err("an address without encryption");
         }
-        Ok(Self { tls, host, port })
+        // Whoever is known for certain sends nobody to somebody who is not.
+        let checked = self.checked || !(is_loopback(&host) || listed);
+        Ok(Self { tls, checked, host, port })
     }
 
     pub(super) fn is_loopback(&self) -> bool {
@@ -93,13 +106,14 @@ pub fn parse_insecure(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn origin(registry: &str) -> Origin {
-        Origin::of_registry(registry, &["plain.example".into(), "half.example:5000".into()])
-            .unwrap()
+    fn last(registry: &str, insecure: &[String]) -> Origin {
+        let (encrypted, clear) = Origin::of_registry(registry, insecure).unwrap();
+        clear.unwrap_or(encrypted)
     }
 
     #[test]
     fn only_this_machine_and_listed_registries_are_spoken_to_in_the_clear() {
+        let listed = ["plain.example".into(), "half.example:5000".into()];
         for (registry, tls, host, port) in [
             ("docker.io", true, "registry-1.docker.io", 443),
             ("ghcr.io", true, "ghcr.io", 443),
@@ -115,8 +129,10 @@ mod tests {
             ("half.example:5001", true, "half.example", 5001),
             ("half.example", true, "half.example", 443),
         ] {
-            let expected = Origin { tls, host: host.to_owned(), port };
-            assert_eq!(origin(registry), expected, "{registry}");
+            let expected = Origin { tls, checked: tls, host: host.to_owned(), port };
+            assert_eq!(last(registry, &listed), expected, "{registry}");
+            let (first, clear) = Origin::of_registry(registry, &listed).unwrap();
+            assert!(first.tls && first.checked == clear.is_none(), "{registry}");
         }
         assert!(Origin::of_registry("a.example:70000", &[]).is_err());
     }
@@ -125,7 +141,7 @@ mod tests {
     fn a_registry_sends_nobody_into_the_clear_or_onto_this_machine() {
         let listed = ["plain.example".to_owned()];
         let from = |registry: &str, to: &str| {
-            let from = Origin::of_registry(registry, &listed).unwrap();
+            let from = last(registry, &listed);
             from.of_uri(&to.parse().unwrap(), &listed).map(|o| (o.tls, o.authority()))
         };
         let there = |tls: bool, host: &str| Ok((tls, host.to_owned()));
@@ -147,6 +163,12 @@ mod tests {
             assert!(from("ghcr.io", bad).is_err(), "{bad}");
         }
         assert!(from("ghcr.io", "https://[::1]/").is_err());
+        let checked = |registry: &str, to: &str| {
+            last(registry, &listed).of_uri(&to.parse().unwrap(), &listed).unwrap().checked
+        };
+        assert!(checked("ghcr.io", "https://plain.example/"));
+        assert!(checked("127.0.0.1:5000", "https://cdn.example/"));
+        assert!(!checked("127.0.0.1:5000", "https://127.0.0.1:5000/"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Pulls from registries on this machine that do what no registry should. Real sockets, and answers byte by byte.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,9 @@ use std::time::Duration;
 use serde_json::json;
 use skein_events::time::Time;
 use tokio::sync::mpsc;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::*;
 use crate::image::pull::{Pull, Pulled, Sources, pull, resolve};
@@ -33,6 +36,26 @@ struct Server {
 impl Server {
     /// Answers each request's head, in lower case, with what `answer` makes of it and of the server's own address.
     fn answering(answer: impl Fn(&str, &str) -> Sent + Send + Sync + 'static) -> Self {
+        Self::start(None, answer)
+    }
+
+    /// The same with encryption, under a certificate that nobody vouches for and that is for another name.
+    fn encrypted(answer: impl Fn(&str, &str) -> Sent + Send + Sync + 'static) -> Self {
+        let made = rcgen::generate_simple_self_signed(["another.example".to_owned()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key.into())
+            .unwrap();
+        Self::start(Some(Arc::new(config)), answer)
+    }
+
+    fn start(
+        tls: Option<Arc<ServerConfig>>,
+        answer: impl Fn(&str, &str) -> Sent + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (asked, stop) =
@@ -44,22 +67,19 @@ impl Server {
                     return;
                 }
                 let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                let mut stream = stream.unwrap();
+                let (stream, tls) = (stream.unwrap(), tls.clone());
                 std::thread::spawn(move || {
-                    let Some(head) = head(&mut stream) else { return };
-                    log.lock().unwrap().push(head.clone());
-                    // The client may leave at any time.
-                    let _ = match answer(&head, &address.to_string()) {
-                        Sent::Bytes(bytes) => stream.write_all(&bytes),
-                        Sent::Endless(head) => stream.write_all(head.as_bytes()).and_then(|()| {
-                            loop {
-                                stream.write_all(&[b'0'; 8192])?;
-                            }
-                        }),
-                        Sent::Stalled(bytes) => stream
-                            .write_all(&bytes)
-                            .and_then(|()| stream.read(&mut [0]).map(|_| ())),
+                    let heard = |head: &str| {
+                        log.lock().unwrap().push(head.to_owned());
+                        answer(head, &address.to_string())
                     };
+                    match tls {
+                        Some(tls) => {
+                            let connection = ServerConnection::new(tls).unwrap();
+                            serve(StreamOwned::new(connection, stream), heard);
+                        }
+                        None => serve(stream, heard),
+                    }
                 });
             }
         });
@@ -84,10 +104,48 @@ impl Drop for Server {
     }
 }
 
-fn head(stream: &mut TcpStream) -> Option<String> {
+/// Answers one request.
+fn serve(mut stream: impl Read + Write, answer: impl Fn(&str) -> Sent) {
+    let Some(head) = head(&mut stream) else { return };
+    // The client may leave at any time.
+    let _ = match answer(&head) {
+        Sent::Bytes(bytes) => stream.write_all(&bytes).and_then(|()| stream.flush()),
+        Sent::Endless(head) => stream.write_all(head.as_bytes()).and_then(|()| {
+            loop {
+                stream.write_all(&[b'0'; 8192])?;
+            }
+        }),
+        Sent::Stalled(bytes) => {
+            stream.write_all(&bytes).and_then(|()| stream.read(&mut [0]).map(|_| ()))
+        }
+    };
+}
+
+/// A proxy that connects to one server, whichever was asked for.
+fn tunnel(to: SocketAddr) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+    let log = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let Some(head) = head(&mut stream) else { continue };
+            log.lock().unwrap().push(head);
+            let mut there = TcpStream::connect(to).unwrap();
+            stream.write_all(b"HTTP/1.1 200 X\r\n\r\n").unwrap();
+            let (mut back, mut from) = (stream.try_clone().unwrap(), there.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut stream, &mut there));
+            std::thread::spawn(move || std::io::copy(&mut from, &mut back));
+        }
+    });
+    (address, asked)
+}
+
+fn head(stream: &mut impl Read) -> Option<String> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
-        if stream.read(&mut byte).ok()? == 0 {
+        // The first byte of TLS, which is not spoken here.
+        if stream.read(&mut byte).ok()? == 0 || (head.is_empty() && byte == [0x16]) {
             return None;
         }
         head.push(byte[0]);
@@ -161,20 +219,22 @@ impl Honest {
 struct Rig {
     dir: tempfile::TempDir,
     store: Store,
+    access: Access,
 }
 
 impl Rig {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("images")).unwrap();
-        Self { dir, store }
+        Self { dir, store, access: access() }
     }
 
     async fn pull_as(&self, name: Reference, login: Option<Login>) -> Result<Pulled, String> {
         let (progress, mut heard) = mpsc::channel(8);
         let order = Pull { name, login, now: Time(0), progress };
         let hears = tokio::spawn(async move { while heard.recv().await.is_some() {} });
-        let pulled = pull(&self.store, &order, &sources()).await;
+        let sources = Sources { access: self.access.clone(), caps: Caps::default() };
+        let pulled = pull(&self.store, &order, &sources).await;
         drop(order);
         hears.await.unwrap();
         pulled.map_err(|error| {
@@ -194,10 +254,9 @@ impl Rig {
     }
 }
 
-fn sources() -> Sources {
-    let soon = Duration::from_millis(300);
-    let patience = Patience { piece: soon, ..Patience::default() };
-    Sources { insecure: Arc::new([]), patience, caps: Caps::default() }
+fn access() -> Access {
+    let patience = Patience { piece: Duration::from_millis(300), ..Patience::default() };
+    Access { insecure: Arc::new([]), proxies: Arc::new(Proxies::all("", "")), patience }
 }
 
 fn ada() -> Option<Login> {
@@ -229,7 +288,8 @@ async fn an_image_comes_once_and_has_its_names() {
     assert!(rig.pull_as(pinned, None).await.is_ok());
     let other = server.name().pinned(&id.to_string());
     assert!(rig.pull_as(other, None).await.is_err_and(|e| e.contains("has other content")));
-    let resolved = resolve(&server.name(), None, &sources()).await.unwrap();
+    let sources = Sources { access: access(), caps: Caps::default() };
+    let resolved = resolve(&server.name(), None, &sources).await.unwrap();
     assert_eq!((resolved.digest, resolved.platforms.len()), (digest, 1));
 }
 
@@ -409,6 +469,80 @@ async fn a_password_stays_with_its_registry() {
     assert_eq!(elsewhere.count("authorization"), 0);
     let denied = Rig::new().pull(&registry).await.unwrap_err();
     assert!(denied.starts_with("pull access denied for "), "{denied}");
+}
+
+#[tokio::test]
+async fn a_registry_of_this_machine_may_be_encrypted() {
+    let honest = Honest::new();
+    let guarded = |honest: Honest| {
+        move |head: &str, _: &str| match head.contains(ADA) {
+            true => honest.answer(head),
+            false => answer(401, "WWW-Authenticate: Basic realm=\"x\"\r\n", b""),
+        }
+    };
+    let server = Server::encrypted(guarded(honest.clone()));
+    let rig = Rig::new();
+    let pulled = rig.pull_as(server.name(), ada()).await;
+    assert_eq!(pulled.map(|p| p.digest), Ok(Digest::of(&honest.manifest)));
+    assert_eq!(server.count(ADA), 3, "manifest, configuration, layer");
+
+    // What began with encryption does not go on without, not even on this machine.
+    let clear = Server::answering(guarded(honest));
+    let location = format!("Location: http://{}/x\r\n", clear.address);
+    let server = Server::encrypted(move |_, _| answer(307, &location, b""));
+    let refused = Rig::new().pull_as(server.name(), ada()).await.unwrap_err();
+    assert!(refused.contains("an address without encryption"), "{refused}");
+    assert_eq!(clear.asked(), [""; 0]);
+}
+
+#[tokio::test]
+async fn registries_are_reached_through_proxies() {
+    let honest = Honest::new();
+    let name: Reference = "registry.example:5000/a/b:1".parse().unwrap();
+    let through = |proxy: SocketAddr, insecure: &[&str]| {
+        let proxies = Proxies::all(&format!("http://eve:pr0xy@{proxy}"), "");
+        let insecure = insecure.iter().map(|host| (*host).to_owned()).collect();
+        Rig { access: Access { insecure, proxies: Arc::new(proxies), ..access() }, ..Rig::new() }
+    };
+    // eve:pr0xy
+    let eve = "proxy-authorization: Basic ZXZlOnByMHh5";
+    let listed = &["registry.example:5000"];
+
+    // With encryption, of which it sees nothing.
+    let server = Server::encrypted({
+        let honest = honest.clone();
+        move |head, _| honest.answer(head)
+    });
+    let (proxy, asked) = tunnel(server.address);
+    assert!(through(proxy, listed).pull_as(name.clone(), ada()).await.is_ok());
+    for head in &*asked.lock().unwrap() {
+        assert!(head.starts_with("CONNECT registry.example:5000 HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains(eve) && !head.contains("/v2/"), "{head}");
+    }
+    assert_eq!(server.count("proxy-"), 0, "the registry does not hear who asks the proxy");
+    // Nobody's certificate is taken for that of a registry that is not listed.
+    let refused = through(proxy, &[]).pull_as(name.clone(), ada()).await.unwrap_err();
+    assert!(refused.contains("cannot be reached"), "{refused}");
+    assert_eq!(server.count("/v2/"), 3, "manifest, configuration, layer, and nothing after");
+
+    // In the clear, where that is allowed.
+    let proxy = Server::answering(move |head, _| match head.starts_with("CONNECT ") {
+        true => answer(405, "", b""),
+        false => honest.answer(head),
+    });
+    assert!(through(proxy.address, listed).pull_as(name.clone(), None).await.is_ok());
+    let first = proxy.asked().swap_remove(1);
+    assert!(first.starts_with("GET http://registry.example:5000/v2/a/b/manifests/1 "), "{first}");
+    assert!(first.contains("Host: registry.example:5000\r\n") || first.contains("host: registry"));
+    assert_eq!(proxy.count(eve), proxy.asked().len());
+
+    // One that does not want to.
+    let refused = through(proxy.address, &[]).pull_as(name, None).await.unwrap_err();
+    assert!(refused.ends_with("its proxy does not connect to it: status 405"), "{refused}");
+    // This machine is reached without one.
+    let direct = Server::answering(|_, _| answer(404, "", b""));
+    let missing = through(proxy.address, &[]).pull_as(direct.name(), None).await.unwrap_err();
+    assert!(missing.contains("not found"), "{missing}");
 }
 
 #[tokio::test]

@@ -18,15 +18,18 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use tokio_rustls::rustls::{ClientConfig, pki_types::ServerName};
 
 use super::origin::Origin;
+use super::proxy::{Proxies, Proxy};
 use crate::error::Error;
 
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
 /// Bytes of a header block, all of it.
 const HEADERS_MAX: usize = 64 << 10;
+/// How long a server may take over the first word of TLS before it counts as one that speaks in the clear.
+const ENCRYPTION_MAX: Duration = Duration::from_secs(5);
 const AGENT: &str = concat!("skein/", env!("CARGO_PKG_VERSION"));
 
 /// How long a registry is waited for.
@@ -65,47 +68,40 @@ impl Drop for Connection {
     }
 }
 
-/// The certificates this machine trusts.
-pub(super) fn trust() -> Result<Arc<ClientConfig>, io::Error> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = roots.add_parsable_certificates(found.certs);
-    if added == 0 {
-        return Err(io::Error::other(
-            "this machine trusts no certificate authority: install the package ca-certificates",
-        ));
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has ciphers for both versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
 fn late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "it does not answer")
 }
 
+/// How a request gets to its server.
+pub(super) struct Way<'a> {
+    pub(super) origin: &'a Origin,
+    pub(super) proxies: &'a Proxies,
+    /// Whose certificates are taken; `None` in the clear.
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) patience: Patience,
+}
+
+/// A connection of whatever kind.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Whether a server speaks TLS.
+pub(super) async fn is_encrypted(way: Way<'_>) -> bool {
+    let patience = way.patience.begin.min(ENCRYPTION_MAX);
+    timeout(patience, open(&way)).await.is_ok_and(|opened| opened.is_ok())
+}
+
 /// Sends a GET and reads the answer's head.
 pub(super) async fn get(
-    origin: &Origin,
-    tls: Option<Arc<ClientConfig>>,
+    way: Way<'_>,
     path: &str,
     headers: &[(header::HeaderName, HeaderValue)],
-    patience: Patience,
 ) -> Result<Answer, Error> {
+    let Way { origin, patience, .. } = &way;
     let unreachable = |source| Error::RegistryUnreachable { registry: origin.authority(), source };
     let begun = timeout(patience.begin, async {
-        let stream = connect(origin).await?;
-        match tls {
-            Some(config) => {
-                let name = ServerName::try_from(origin.host.clone()).map_err(io::Error::other)?;
-                let stream = TlsConnector::from(config).connect(name, stream).await?;
-                send(stream, origin, path, headers).await
-            }
-            None => send(stream, origin, path, headers).await,
-        }
+        let (stream, proxy) = open(&way).await?;
+        send(stream, origin, proxy, path, headers).await
     });
     let (response, connection) =
         begun.await.unwrap_or_else(|_| Err(late())).map_err(unreachable)?;
@@ -114,17 +110,45 @@ pub(super) async fn get(
         status: parts.status.as_u16(),
         headers: parts.headers,
         body,
-        patience,
+        patience: *patience,
         _connection: connection,
     })
 }
 
-async fn connect(origin: &Origin) -> io::Result<TcpStream> {
-    let found = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await?;
-    // What is spoken to in the clear because it is on this machine has to be on it.
-    let here = |address: &SocketAddr| !origin.is_loopback() || address.ip().is_loopback();
+/// A connection over which the server hears, and the proxy that has to be told where requests go.
+async fn open(way: &Way<'_>) -> io::Result<(Box<dyn Stream>, Option<Proxy>)> {
+    let Way { origin, proxies, tls, .. } = way;
+    let proxy = proxies.towards(origin)?;
+    let stream = match &proxy {
+        Some(proxy) => connect(&proxy.host, proxy.port, |_| true).await.map_err(|error| {
+            io::Error::new(error.kind(), format!("its proxy cannot be reached: {error}"))
+        })?,
+        // What is spoken to in the clear because it is on this machine has to be on it.
+        None => {
+            let here = |at: &SocketAddr| !origin.is_loopback() || at.ip().is_loopback();
+            connect(&origin.host, origin.port, here).await?
+        }
+    };
+    let Some(config) = tls else { return Ok((Box::new(stream), proxy)) };
+    let name = ServerName::try_from(origin.host.clone()).map_err(io::Error::other)?;
+    let connector = TlsConnector::from(Arc::clone(config));
+    Ok(match proxy {
+        Some(proxy) => {
+            let tunnel = proxy.tunnel(stream, origin).await?;
+            (Box::new(connector.connect(name, tunnel).await?), None)
+        }
+        None => (Box::new(connector.connect(name, stream).await?), None),
+    })
+}
+
+async fn connect(
+    host: &str,
+    port: u16,
+    fits: impl Fn(&SocketAddr) -> bool,
+) -> io::Result<TcpStream> {
+    let found = tokio::net::lookup_host((host, port)).await?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "its name has no address");
-    for address in found.filter(here).take(ADDRESSES_MAX) {
+    for address in found.filter(fits).take(ADDRESSES_MAX) {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,
@@ -134,18 +158,27 @@ async fn connect(origin: &Origin) -> io::Result<TcpStream> {
 }
 
 async fn send(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    stream: Box<dyn Stream>,
     origin: &Origin,
+    proxy: Option<Proxy>,
     path: &str,
     headers: &[(header::HeaderName, HeaderValue)],
 ) -> io::Result<(Response<Incoming>, Connection)> {
-    let mut request = Request::get(path.parse::<Uri>().map_err(io::Error::other)?)
+    // A proxy is told the whole address.
+    let target = match &proxy {
+        Some(_) => format!("http://{}{path}", origin.authority()),
+        None => path.to_owned(),
+    };
+    let mut request = Request::get(target.parse::<Uri>().map_err(io::Error::other)?)
         .header(header::HOST, origin.authority())
         .header(header::USER_AGENT, AGENT)
         .body(Empty::<Bytes>::new())
         .map_err(io::Error::other)?;
     for (name, value) in headers {
         request.headers_mut().insert(name, value.clone());
+    }
+    if let Some(auth) = proxy.and_then(|proxy| proxy.auth) {
+        request.headers_mut().insert(header::PROXY_AUTHORIZATION, auth);
     }
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(HEADERS_MAX)
