@@ -30,9 +30,8 @@ pub struct Why {
 
 /// Why an object is as it was at a position. An object nobody recorded has an empty chain.
 pub fn why(history: &impl History, object: ObjectId, upto: Position) -> Why {
-    let newest = history.of_object(object, upto).first().copied();
     let mut chain: Vec<Step> = Vec::new();
-    let mut next = newest;
+    let mut next = newest(history, history.of_object(object, upto));
     // What the object is in the place of, while the chain tells why that one had to be replaced.
     let mut instead: Option<ObjectId> = None;
     while let Some(record) = next.and_then(|position| history.record(position)) {
@@ -41,7 +40,7 @@ pub fn why(history: &impl History, object: ObjectId, upto: Position) -> Why {
             instead = Some(ObjectId::Task(*old));
         }
         if instead.is_some() && matches!(record.event(), Event::NodeStateChanged(_)) {
-            let earlier = |old| history.of_object(old, before(&record)).first().copied();
+            let earlier = |old| newest(history, history.of_object(old, before(&record)));
             cause = record.envelope().cause.or_else(|| instead.take().and_then(earlier));
         }
         let (room, last) = (chain.len() < STEPS_MAX, cause.is_none());
@@ -98,22 +97,33 @@ fn cause(history: &impl History, record: &Recorded) -> (Option<Position>, Vec<St
             let cause = match name {
                 // These plan many objects in one command, whose cause is the newest of all: their own past tells more.
                 Planner::Scheduler | Planner::Withdraw | Planner::Reaper => {
-                    own().first().copied().or(named)
+                    newest(history, own()).or(named)
                 }
                 // Told to run after a delay: what happened to it in between tells more than its birth.
                 Planner::Replicated | Planner::Global | Planner::Update
                     if starts(record.event()) =>
                 {
-                    own().first().copied().or(named)
+                    newest(history, own()).or(named)
                 }
                 Planner::Replicated | Planner::Global | Planner::Update => named
                     .or_else(|| of_service(history, record, before))
-                    .or_else(|| own().first().copied()),
-                Planner::Liveness | Planner::Checkpoint => named.or_else(|| own().first().copied()),
+                    .or_else(|| newest(history, own())),
+                Planner::Liveness | Planner::Checkpoint => named.or_else(|| newest(history, own())),
             };
             (cause, Vec::new())
         }
     }
+}
+
+/// The newest of an object's records that can be why it is as it is.
+fn newest(history: &impl History, own: Vec<Position>) -> Option<Position> {
+    let event = |position: &Position| history.record(*position);
+    own.into_iter().find(|p| event(p).is_none_or(|record| !leads_to_nothing(record.event())))
+}
+
+/// A command run inside a task led to nothing that a record tells.
+fn leads_to_nothing(event: &Event) -> bool {
+    matches!(event, Event::TaskExecStarted(_))
 }
 
 /// Whether a task that was made ready is told to run.
@@ -129,8 +139,7 @@ fn past_statuses(history: &impl History, own: Vec<Position>) -> (Option<Position
             Some(Event::TaskStatusChanged(e)) if !e.status.state.is_terminal() => {
                 passed.push(format!("{} at {position}", e.status.state.as_str()));
             }
-            // A command run inside it led to nothing that a record tells.
-            Some(Event::TaskExecStarted(_)) => {}
+            Some(event) if leads_to_nothing(event) => {}
             Some(_) => {
                 let line = format!("on its way: {}", passed.join(", "));
                 let told = if passed.is_empty() { Vec::new() } else { vec![line] };

@@ -164,6 +164,9 @@ fn a_forgotten_task_still_has_its_name_and_its_reasons() {
     world.run();
     let task = world.task(web, 1).id;
     world.user(Command::StartExec { task, program: "sh".to_owned() });
+    // It runs for the same reason as before.
+    let why = |upto| skein_replay::why::why(&memory(&world), ObjectId::Task(task), upto).chain;
+    assert_eq!(why(Position(8)), why(Position(7)));
     world.reason = Some("not needed any more".to_owned());
     world.user(Command::RemoveService(web));
     world.run();
