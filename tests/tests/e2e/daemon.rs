@@ -316,6 +316,11 @@ impl Daemon {
         ours
     }
 
+    /// Every control group of the daemon's containers.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = PathBuf> {
+        self.control_groups().into_iter().flat_map(|group| folders(&group))
+    }
+
     /// Everything that is left of this daemon outside its roots.
     pub(crate) fn remains(&self) -> Vec<String> {
         let mut all: Vec<String> =

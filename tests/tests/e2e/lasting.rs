@@ -124,6 +124,53 @@ fn a_task_whose_container_died_meanwhile_is_replaced() {
 }
 
 #[test]
+fn a_container_ends_with_its_shim_and_is_replaced() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(WEB);
+    daemon.await_replicas("web", "2/2");
+    let task = daemon.running("web.1").expect("it runs")["ID"].clone();
+    let task = task.as_str().expect("an id is text");
+    let (pid, other) = (daemon.process("web.1"), daemon.process("web.2"));
+    // A running task has a mount, a control group, a socket of its shim and an output that is written to.
+    assert!(leavings(&daemon, task).len() > 1, "{:?}", leavings(&daemon, task));
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let shim = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    signal(shim.and_then(|pid| pid.trim().parse().ok()).expect("it has a parent"), "KILL");
+    until("the container ends", || (!runs(pid)).then_some(()));
+    until("it is replaced", || {
+        let row = daemon.running("web.1")?;
+        (row["ID"] != task).then_some(())
+    });
+    daemon.await_replicas("web", "2/2");
+    assert_eq!(daemon.process("web.2"), other, "the other task is not touched");
+    let told = daemon.rows("service ps web --no-trunc");
+    let failed = told.iter().find(|row| row["ID"] == task).expect("it is remembered");
+    assert!(failed["CurrentState"].as_str().is_some_and(|s| s.starts_with("Failed")), "{failed}");
+    assert_eq!(failed["DesiredState"], "Shutdown");
+    assert!(failed["Error"].as_str().is_some_and(|e| e.contains("shim")), "{failed}");
+    let why = daemon.ok("why web.1");
+    assert!(why.contains(&format!("in the place of {}", &task[..12])), "{why}");
+    until("nothing of it is left", || leavings(&daemon, task).is_empty().then_some(()));
+
+    daemon.ok("service rm web");
+    daemon.ok("swarm leave --force");
+    daemon.terminate();
+    assert_eq!(daemon.remains(), Vec::<String>::new());
+}
+
+/// What there is of a task on the machine: mounts, control groups, sockets.
+fn leavings(daemon: &Daemon, task: &str) -> Vec<String> {
+    let mut found = daemon.remains();
+    let run = daemon.socket();
+    let shims = run.parent().expect("a socket lies in a folder").join("shim");
+    let entries = std::fs::read_dir(shims).into_iter().flatten().flatten();
+    let paths = entries.map(|entry| entry.path()).chain(daemon.groups());
+    found.extend(paths.map(|path| path.display().to_string()));
+    found.retain(|what| what.contains(task));
+    found
+}
+
+#[test]
 fn what_was_acknowledged_survives_a_kill_in_the_middle_of_it() {
     let mut daemon = Daemon::with_swarm();
     let mut acknowledged = Vec::new();
