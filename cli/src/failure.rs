@@ -46,7 +46,7 @@ pub(crate) enum Failure {
     Forbidden { host: String },
     /// The daemon understood and said no.
     #[error("Error response from daemon: {message}")]
-    Refused { status: u16, message: String, hint: Option<String> },
+    Refused { status: u16, code: Option<String>, message: String, hint: Option<String> },
     /// A dry run was asked for: no failure, but nothing that was asked for happened either.
     #[error("{0}")]
     Rehearsed(String),
@@ -87,6 +87,11 @@ impl Failure {
     /// True when the daemon answered that there is no such object.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
+    }
+
+    /// True when the daemon gave this as the reason; other daemons than Skein's give none.
+    pub(crate) fn has_code(&self, wanted: &str) -> bool {
+        matches!(self, Self::Refused { code: Some(code), .. } if code == wanted)
     }
 
     /// The lines for standard error; none when there is nothing to add.

@@ -14,6 +14,7 @@ mod exec;
 mod failure;
 mod image;
 mod log;
+mod login;
 mod manual;
 mod memory;
 mod network;

@@ -92,6 +92,16 @@ impl Client {
         decode(path, self.send(Method::GET, path, call).await?).await
     }
 
+    /// Reads JSON that a registry is asked for.
+    pub(crate) async fn read_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        auth: Option<&str>,
+    ) -> Result<T, Failure> {
+        let call = Call { at: None, because: None, auth, kind: "", body: nothing() };
+        decode(path, self.send(Method::GET, path, call).await?).await
+    }
+
     /// Reads a line at a time, as of now or as of `at`.
     pub(crate) async fn lines(&self, path: &str, at: &At) -> Result<Lines, Failure> {
         let call = Call { at: Some(at), because: None, auth: None, kind: "", body: nothing() };
@@ -309,7 +319,7 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, Fa
     if error.code.as_deref() == Some("dry_run") {
         return Err(Failure::Rehearsed(message));
     }
-    Err(Failure::Refused { status: status.as_u16(), message, hint: error.hint })
+    Err(Failure::Refused { status: status.as_u16(), code: error.code, message, hint: error.hint })
 }
 
 async fn decode<T: DeserializeOwned>(

@@ -17,6 +17,18 @@ pub(crate) fn ago(then: &str, now: Timestamp) -> String {
     }
 }
 
+/// An image's name without the digest it is held to, unless `whole` or there is no other name.
+pub(crate) fn image(name: &str, whole: bool) -> &str {
+    match name.rsplit_once('@') {
+        Some((tagged, _))
+            if !whole && tagged.rsplit('/').next().is_some_and(|n| n.contains(':')) =>
+        {
+            tagged
+        }
+        _ => name,
+    }
+}
+
 /// A time in nanoseconds as Go writes it: `1m30s`, `1.5s`, `300ms`.
 pub(crate) fn duration(nanos: i64) -> String {
     let fraction = |whole: i64, unit: i64| {
@@ -167,6 +179,18 @@ mod tests {
             (1_234_567, "1.177MiB"),
         ] {
             assert_eq!(memory(bytes), text);
+        }
+    }
+
+    #[test]
+    fn an_image_is_shown_by_its_tag() {
+        for (name, short) in [
+            ("bb:1", "bb:1"),
+            ("bb:1@sha256:00", "bb:1"),
+            ("127.0.0.1:5000/bb@sha256:00", "127.0.0.1:5000/bb@sha256:00"),
+            ("127.0.0.1:5000/bb:1@sha256:00", "127.0.0.1:5000/bb:1"),
+        ] {
+            assert_eq!((image(name, false), image(name, true)), (short, name));
         }
     }
 

@@ -4,7 +4,7 @@ use bollard_stubs::models::{ServiceCreateResponse, ServiceSpec, TaskSpec, TaskSp
 use hyper::Method;
 
 use super::option::{Given, Mode, Shared, Waiting};
-use super::revise;
+use super::{pin, revise};
 use crate::args::Because;
 use crate::client::{Client, json};
 use crate::failure::Failure;
@@ -36,10 +36,12 @@ pub(crate) struct Create {
 impl Create {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let Self { waiting, name, mode, given, shared, because, image, command } = self;
-        let spec = spec(&session.client, name, mode, given, shared, image, command).await?;
+        let resolve = !shared.no_resolve_image;
+        let mut spec = spec(&session.client, name, mode, given, shared, image, command).await?;
+        let unpinned = if resolve { pin::pin(&session.client, &mut spec).await? } else { None };
         let created: ServiceCreateResponse =
             session.client.change(Method::POST, "/services/create", json(&spec), &because).await?;
-        for warning in created.warnings.into_iter().flatten() {
+        for warning in created.warnings.into_iter().flatten().chain(unpinned) {
             session.screen.note(warning)?;
         }
         let id = created.id.unwrap_or_default();

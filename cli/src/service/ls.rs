@@ -65,6 +65,7 @@ fn row(service: &Service, whole: bool) -> [Cell; COLUMNS.len()] {
         ServiceSpecMode { .. } => format!("{running}/{desired}"),
     };
     let mode = mode_name(&mode);
+    let image = human::image(&image, whole);
     let ports = service
         .endpoint
         .as_ref()

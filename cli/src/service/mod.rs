@@ -7,6 +7,7 @@ mod inspect;
 mod logs;
 mod ls;
 mod option;
+mod pin;
 mod pretty;
 pub(crate) mod ps;
 mod revise;

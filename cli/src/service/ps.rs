@@ -157,7 +157,7 @@ fn row(
     [
         Cell::id(id, whole),
         Cell::from(shown).whole(name),
-        image.into(),
+        human::image(&image, whole).into(),
         node.into(),
         desired.into(),
         current.into(),

@@ -3,7 +3,7 @@
 use bollard_stubs::models::{NetworkAttachmentConfig, ServiceSpec};
 
 use super::option::{Changed, Shared, Waiting};
-use super::revise;
+use super::{pin, revise};
 use crate::args::Because;
 use crate::client::Client;
 use crate::failure::Failure;
@@ -57,6 +57,7 @@ impl Update {
         let read = revise::read(&session.client, &service).await?;
         let before = read.spec()?;
         let mut spec = before.clone();
+        let resolve = image.is_some() && !shared.no_resolve_image;
         networks(&session.client, &mut spec, &changed).await?;
         changed.lists().put_into(&mut spec);
         shared.put_into(&mut spec)?;
@@ -79,8 +80,10 @@ impl Update {
                 "other flags may not be combined with --rollback".to_owned(),
             ));
         }
+        let unpinned = if resolve { pin::pin(&session.client, &mut spec).await? } else { None };
         let query = if rollback { "rollback=previous&" } else { "" };
         let id = read.send(session, &spec, query, &because).await?;
+        unpinned.map_or(Ok(()), |warning| session.screen.note(warning))?;
         session.screen.line(&service)?;
         waiting.wait(session, &id).await
     }

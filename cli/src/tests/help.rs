@@ -212,7 +212,7 @@ fn the_help_of_a_command_has_its_options() {
               --log-opt <KEY=VALUE>
                   Option of the log driver, like max-size=10m
               --no-resolve-image
-                  Do not ask a registry what the image's tag means; no command of this program does
+                  Do not hold the image to the content its tag has in its registry now
           -m, --message <REASON>
                   Reason, kept in the log beside what it caused
               --dry-run

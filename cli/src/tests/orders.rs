@@ -100,6 +100,9 @@ fn a_refusal_is_one_line_and_its_hint_another() {
     .assert_eq(&ran.err);
 }
 
+const LOADED: &str =
+    r#"{"message":"no registry is asked for bb:1: every node uses the image","code":"loaded"}"#;
+
 #[test]
 fn service_create_sends_what_was_said_and_nothing_else() {
     let daemon = Daemon::answering([
@@ -108,6 +111,7 @@ fn service_create_sends_what_was_said_and_nothing_else() {
             200,
             r#"{"Name":"net1","Id":"net1id"}"#.to_owned(),
         ),
+        ("GET /v1.41/distribution/bb:1/json", 500, LOADED.to_owned()),
         (
             "POST /v1.41/services/create",
             201,
@@ -169,10 +173,12 @@ fn service_create_sends_what_was_said_and_nothing_else() {
     assert_eq!(skein(&daemon, &words).out, "hupc\n");
     let asked = daemon.asked();
     expect![[r#"
+        GET /v1.41/distribution/bb:1/json
         POST /v1.41/services/create
           skein-request-id: 25 characters
           {"Mode":{"Replicated":{}},"TaskTemplate":{"ContainerSpec":{"Image":"bb:1"}}}
         GET /v1.41/networks/net1?scope=swarm
+        GET /v1.41/distribution/bb:1/json
         POST /v1.41/services/create
           skein-request-id: 25 characters
           {"EndpointSpec":{"Mode":"dnsrr","Ports":[{"Protocol":"tcp","PublishMode":"ingress","PublishedPort":8080,"TargetPort":80}]},"Labels":{"tier":"web"},"Mode":{"Replicated":{"Replicas":3}},"Name":"web","TaskTemplate":{"ContainerSpec":{"Args":["sleep","-x","--name","5"],"Command":["sh","-c"],"Dir":"/tmp","Env":["A=1"],"Hostname":"h","Image":"bb:1","Labels":{"x":"y"},"StopGracePeriod":5000000000,"StopSignal":"SIGINT","User":"7"},"Networks":[{"Aliases":["www"],"Target":"net1id"}],"Placement":{"Constraints":["node.role==worker"]},"Resources":{"Limits":{"MemoryBytes":67108864},"Reservations":{"NanoCPUs":100000000}},"RestartPolicy":{"Condition":"on-failure","Delay":0,"MaxAttempts":2}}}"#]]
@@ -201,6 +207,7 @@ fn failing() -> String {
 #[test]
 fn an_attached_create_waits_and_prints_only_what_changed() {
     let daemon = Daemon::answering([
+        ("GET /v1.41/distribution/bb:1/json", 500, LOADED.to_owned()),
         ("POST /v1.41/services/create", 201, json!({"ID": ID}).to_string()),
         (STATUS, 200, status(0)),
         (STATUS, 200, status(1)),
@@ -286,6 +293,7 @@ fn shop() -> Daemon {
         ("GET /v1.41/services/glob?insertDefaults=false", 200, global.to_string()),
         ("GET /v1.41/networks/old?scope=swarm", 200, r#"{"Id":"n1"}"#.to_owned()),
         ("GET /v1.41/networks/new?scope=swarm", 200, r#"{"Id":"n2"}"#.to_owned()),
+        ("GET /v1.41/distribution/bb:2/json", 500, LOADED.to_owned()),
         ("POST /v1.41/services/w/update?version=7", 200, r#"{"Warnings":["careful"]}"#.to_owned()),
         ("POST /v1.41/services/w/update?rollback=previous&version=7", 200, "{}".to_owned()),
     ])
@@ -347,6 +355,59 @@ fn an_update_changes_what_it_names_and_nothing_else() {
         POST /v1.41/services/w/update?version=7
           skein-request-id: 25 characters
           {"EndpointSpec":{"Mode":"vip"},"Labels":{"tier":"web"},"Mode":{"Replicated":{"Replicas":3}},"Name":"web","TaskTemplate":{"ContainerSpec":{"Args":["sleep","9"],"DNSConfig":{},"Env":["A=1","B=2"],"Healthcheck":{"Interval":2000000000,"Test":["CMD-SHELL","true"]},"Image":"bb:1","Init":false,"Isolation":"default","Mounts":[{"Source":"v","Target":"/v","Type":"volume"},{"Target":"/t","Type":"tmpfs"}],"Novelty":1},"ForceUpdate":0,"Networks":[{"Target":"n1"}],"Placement":{"Constraints":["node.role==worker"]},"Resources":{"Limits":{"MemoryBytes":67108864},"Reservations":{}},"Runtime":"container"}}"#]].assert_eq(daemon.asked().last().unwrap());
+}
+
+#[test]
+fn a_service_is_held_to_what_its_tag_means_in_the_registry() {
+    let digest = format!("sha256:{}", "a6".repeat(32));
+    let found = json!({
+        "Descriptor": { "mediaType": "m", "digest": digest, "size": 1 },
+        "Platforms": [{ "architecture": "amd64", "os": "linux" }],
+    });
+    let web = json!({"ID": "w", "Version": {"Index": 7}, "Spec": {"Name": "web",
+        "TaskTemplate": {"ContainerSpec": {"Image": format!("bb:1@{digest}")}}}});
+    let daemon = Daemon::answering([
+        ("GET /v1.41/distribution/bb:latest/json", 200, found.to_string()),
+        ("GET /v1.41/distribution/10.0.0.1:5000/a/bb:2/json", 200, found.to_string()),
+        ("POST /v1.41/services/create", 201, r#"{"ID":"hupc"}"#.to_owned()),
+        ("GET /v1.41/services/web?insertDefaults=false", 200, web.to_string()),
+        ("POST /v1.41/services/w/update?version=7", 200, "{}".to_owned()),
+    ]);
+    let create = |words: &[&str]| {
+        let words = [&["service", "create", "-d"], words].concat();
+        skein(&daemon, &words)
+    };
+    let sent = || daemon.asked().pop().unwrap();
+    assert_eq!(create(&["docker.io/library/bb"]).out(), "hupc\n");
+    let image = format!(r#""Image":"bb:latest@{digest}""#);
+    assert!(sent().contains(&image), "{}", sent());
+    let platforms = r#""Platforms":[{"Architecture":"amd64","OS":"linux"}]"#;
+    assert!(sent().contains(platforms), "{}", sent());
+
+    let update = ["service", "update", "-d", "--image", "10.0.0.1:5000/a/bb:2", "web"];
+    assert_eq!(skein(&daemon, &update).out(), "web\n");
+    assert!(sent().contains(&format!(r#""10.0.0.1:5000/a/bb:2@{digest}""#)), "{}", sent());
+
+    // A registry that cannot be asked is no obstacle, whatever the reason; the name stays as it was written.
+    let ran = create(&["other"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "hupc\n"));
+    expect![[r#"
+        image other:latest could not be accessed on a registry to record
+        its digest. Each node will access other:latest independently,
+        possibly leading to different nodes running different
+        versions of the image.
+
+    "#]]
+    .assert_eq(&ran.err);
+    assert!(sent().contains(r#""Image":"other""#), "{}", sent());
+
+    // Nobody is asked where there is no question.
+    let before = daemon.asked().len();
+    assert_eq!(create(&["--no-resolve-image", "bb"]).out(), "hupc\n");
+    assert_eq!(create(&[&format!("bb@{digest}")]).out(), "hupc\n");
+    assert_eq!(skein(&daemon, &["service", "update", "-d", "--force", "web"]).out(), "web\n");
+    let asked = daemon.asked().split_off(before);
+    assert!(!asked.iter().any(|line| line.contains("/distribution/")), "{asked:?}");
 }
 
 #[test]

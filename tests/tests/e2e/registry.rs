@@ -1,13 +1,17 @@
 //! Images come from Debian's docker-registry, on this machine: by Skein's client and Docker's, with a password, and
 //! after the daemon was killed in between. What was pulled is in the log with its digest; the password is nowhere.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
 
+use nix::sched::{CloneFlags, setns};
 use tempfile::TempDir;
 
-use crate::daemon::{Daemon, docker};
+use crate::daemon::{Daemon, docker, signal};
 use crate::host::{Host, run, until};
 
 const PASSWORD: &str = "s3cret-word";
@@ -82,6 +86,80 @@ impl Registry {
     }
 }
 
+/// Bytes of a blob that the front lets through.
+const LET_THROUGH: usize = 100_000;
+
+/// Stands before the registry, on port 5002. Whoever asks for a blob from its beginning gets some of it, then nothing more
+/// and no end either; whoever asks for the rest gets that.
+struct Front {
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Front {
+    fn start(host: &Host) -> Self {
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&asked);
+        let network = File::open(format!("/proc/{}/ns/net", host.id())).expect("it runs");
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            // What this thread starts is there, too.
+            setns(network, CloneFlags::CLONE_NEWNET).expect("tests need root");
+            let listener = TcpListener::bind("127.0.0.1:5002").expect("the port is free");
+            ready.send(()).expect("it is waited for");
+            for stream in listener.incoming() {
+                let log = Arc::clone(&log);
+                // How it ends is the client's matter.
+                std::thread::spawn(move || stream.and_then(|stream| relay(stream, &log)));
+            }
+        });
+        is_ready.recv().expect("it starts");
+        Self { asked }
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().expect("nobody panicked with it").clone()
+    }
+}
+
+fn relay(mut client: TcpStream, log: &Mutex<Vec<String>>) -> io::Result<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        client.read_exact(&mut byte)?;
+        head.push(byte[0]);
+        // The first byte of TLS, which is not spoken here.
+        if head == [0x16] {
+            return Ok(());
+        }
+    }
+    let head = String::from_utf8(head).map_err(io::Error::other)?;
+    let mut registry = TcpStream::connect("127.0.0.1:5000")?;
+    registry.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
+    let head = head.to_lowercase();
+    log.lock().expect("nobody panicked with it").push(head.clone());
+    if head.contains("/blobs/") && !head.contains("\r\nrange:") {
+        let mut some = registry.take(LET_THROUGH.try_into().expect("it is small"));
+        io::copy(&mut some, &mut client)?;
+        if some.limit() > 0 {
+            return Ok(());
+        }
+        // Until the client goes.
+        return client.read(&mut byte).map(drop);
+    }
+    io::copy(&mut registry, &mut client).map(drop)
+}
+
+/// An image of a file system without anything in it.
+fn other_image(registry: &Registry) -> PathBuf {
+    let script = r#"cd "$1"; mkdir -p other/root; cd other; tar cf layer.tar root
+        printf '{"architecture":"%s","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
+            "$(dpkg --print-architecture)" "$(sha256sum layer.tar | cut -d' ' -f1)" >config.json
+        printf '[{"Config":"config.json","RepoTags":["other:1"],"Layers":["layer.tar"]}]' >manifest.json
+        tar cf ../other.tar config.json manifest.json layer.tar"#;
+    let said = run(Command::new("sh").args(["-ec", script, "sh"]).arg(registry.dir.path()));
+    assert_eq!(said.code, 0, "{said:?}");
+    registry.dir.path().join("other.tar")
+}
+
 impl Drop for Registry {
     fn drop(&mut self) {
         // It may have gone already.
@@ -132,6 +210,11 @@ fn an_image_comes_from_a_registry_with_a_password() {
     daemon.await_replicas("web", "1/1");
     let spec = daemon.ok("service inspect web");
     assert!(spec.contains(&format!("{name}@{digest}")), "the digest is pinned: {spec}");
+    // Skein's client as well, which knows the password without being told to use it.
+    let created = daemon.skein(&format!("service create -d --name own {name} sleep 60"));
+    assert_eq!((created.code, &*created.stderr), (0, ""), "{created:?}");
+    let image = "service inspect --format '{{.Spec.TaskTemplate.ContainerSpec.Image}}'";
+    assert_eq!(daemon.ok(&format!("{image} own")), format!("{name}@{digest}\n"));
 
     let log = daemon.ok("log --format json");
     assert!(log.contains(&format!("{name}@{digest}")) && log.contains("for the story"), "{log}");
@@ -154,14 +237,96 @@ fn a_node_pulls_what_its_tasks_need() {
     let name = "127.0.0.1:5000/team/hello:1";
     daemon.ok(&format!("service create --detach --name web --replicas 2 {name} sleep 60"));
     daemon.await_replicas("web", "2/2");
+    let image = |service: &str| {
+        let one = "{{.Spec.TaskTemplate.ContainerSpec.Image}}";
+        daemon.ok(&format!("service inspect --format '{one}' {service}"))
+    };
+    assert_eq!(image("web"), format!("{name}@{digest}\n"));
+    let shown = daemon.ok("service ls --format '{{.Image}}'");
+    assert_eq!(shown, format!("{name}\n"), "lists show the tag");
     let log = daemon.ok("log --format json");
     let pulls = log.lines().filter(|line| line.contains("node.image-changed"));
     assert_eq!(pulls.clone().count(), 1, "two tasks need one pull: {log}");
     assert!(pulls.clone().all(|line| line.contains(&format!("{name}@{digest}"))), "{log}");
-    daemon.ok("service create --detach --name gone 127.0.0.1:5000/team/hello:2 sleep 60");
+    // A tag that moves on moves no service before it is asked to.
+    let newer = registry.push(&daemon, &other_image(&registry), "team/hello");
+    assert_ne!(newer, digest);
+    daemon.ok("service update --detach --force web");
+    assert_eq!(image("web"), format!("{name}@{digest}\n"));
+    daemon.ok(&format!("service update --detach --image {name} web"));
+    assert_eq!(image("web"), format!("{name}@{newer}\n"));
+    daemon.ok(&format!("service update --detach --no-resolve-image --image {name} web"));
+    assert_eq!(image("web"), format!("{name}\n"));
+
+    // What was loaded here is no matter of a registry, whatever its name; one that does not answer is no obstacle.
+    daemon.load();
+    daemon.ok("image tag hello:1 127.0.0.1:5000/local/hello:1");
+    let create = |name: &str, image: &str| {
+        let made = daemon.skein(&format!("service create -d --name {name} {image} sleep 60"));
+        assert_eq!(made.code, 0, "{made:?}");
+        made.stderr
+    };
+    assert_eq!(create("loaded", "127.0.0.1:5000/local/hello:1"), "");
+    assert!(!registry.log().contains("local/hello"), "{}", registry.log());
+    let warned = create("unreachable", "127.0.0.1:5001/x:1");
+    assert!(warned.starts_with("image 127.0.0.1:5001/x:1 could not be accessed"), "{warned}");
+    let warned = create("gone", "127.0.0.1:5000/team/hello:2");
+    assert!(warned.starts_with("image 127.0.0.1:5000/team/hello:2 could not be"), "{warned}");
     let said = until("the task is rejected", || {
         let ps = daemon.ok("service ps --no-trunc gone");
         ps.contains("Rejected").then_some(ps)
     });
     assert!(said.contains("127.0.0.1:5000/team/hello:2"), "{said}");
+}
+
+#[test]
+fn a_pull_goes_on_after_the_daemon_was_killed() {
+    let mut daemon = Daemon::start();
+    let registry = Registry::start(&daemon.host, false);
+    let front = Front::start(&daemon.host);
+    registry.push(&daemon, &daemon.image(), "team/hello");
+    let pull = "image pull 127.0.0.1:5002/team/hello:1";
+    let usage = "system df --format '{{.Type}} {{.TotalCount}} {{.Size}} {{.Reclaimable}}'";
+    assert!(daemon.ok(usage).starts_with("Images 0 0B 0B (0%)\n"));
+
+    let came = cut_short(&mut daemon, pull);
+    let shown = daemon.ok(usage);
+    assert!(!shown.contains("0B 0B (0%)\nContainers"), "what came is counted: {shown}");
+    assert!(shown.starts_with("Images 0 ") && shown.contains(" (100%)\nContainers"), "{shown}");
+    assert!(daemon.ok("system df -v").contains("\nDownloads that did not end: "));
+    let pulled = daemon.ok(pull);
+    assert!(pulled.contains("Downloaded newer image"), "{pulled}");
+    let rest = format!("\r\nrange: bytes={came}-\r\n");
+    assert_eq!(front.asked().iter().filter(|head| head.contains(&rest)).count(), 1);
+    assert!(!daemon.ok("system df -v").contains("Downloads that did not end"));
+
+    // What nobody goes on with is cleared away by a prune.
+    daemon.ok("image rm 127.0.0.1:5002/team/hello:1");
+    for prune in ["image prune -f", "system prune -f"] {
+        let came = cut_short(&mut daemon, pull);
+        assert!(came > 0);
+        let pruned = daemon.ok(prune);
+        assert!(!pruned.ends_with("Total reclaimed space: 0B\n"), "{prune}: {pruned}");
+        assert!(daemon.ok(usage).starts_with("Images 0 0B 0B (0%)\n"), "{prune}");
+    }
+}
+
+/// Has a pull begin, kills the daemon in the middle of it and starts it again; the bytes that came of the layer.
+fn cut_short(daemon: &mut Daemon, pull: &str) -> u64 {
+    std::thread::scope(|scope| {
+        let pulling = scope.spawn(|| daemon.skein(pull));
+        until("a part of the layer is there", || (partial(daemon) > 0).then_some(()));
+        signal(daemon.pid(), "KILL");
+        let said = pulling.join().expect("the client ends");
+        assert_ne!(said.code, 0, "{said:?}");
+    });
+    daemon.kill();
+    daemon.resume(&[]);
+    partial(daemon)
+}
+
+/// Bytes of downloads that have not ended.
+fn partial(daemon: &Daemon) -> u64 {
+    let dir = fs::read_dir(daemon.data().join("images/partial")).expect("it is there");
+    dir.flatten().filter_map(|entry| entry.metadata().ok()).map(|metadata| metadata.len()).sum()
 }

@@ -44,9 +44,9 @@ pub(super) struct Shared {
     placement: placement::Placement,
     #[command(flatten)]
     output: output::Output,
-    /// Do not ask a registry what the image's tag means; no command of this program does
+    /// Do not hold the image to the content its tag has in its registry now
     #[arg(long)]
-    no_resolve_image: bool,
+    pub(super) no_resolve_image: bool,
 }
 
 impl Shared {

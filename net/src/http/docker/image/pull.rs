@@ -169,7 +169,7 @@ pub(super) async fn distribution(
         if !here.summary.digests.iter().any(of_it) {
             return Err(ApiError::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "unsupported",
+                "loaded",
                 format!(
                     "no registry is asked for {}: every node uses the image loaded there with \"image load\"",
                     reference.familiar()
