@@ -37,8 +37,12 @@ pub fn read(log: &Log, from: Position, limit: usize) -> Result<Vec<Logged>, Fail
     log.read(from.max(Position(1)), limit).map_err(broken)?.iter().map(decode).collect()
 }
 
-/// The state after a record, from the nearest snapshot on.
+/// The state after a record, from the nearest snapshot on. Its checkpoints are not compared.
 pub fn state_at(log: &Log, position: Position) -> Result<State, Failure> {
+    from_snapshot(log, position, false)
+}
+
+fn from_snapshot(log: &Log, position: Position, compared: bool) -> Result<State, Failure> {
     let head = log.head().position;
     if position > head {
         return Err(Failure::Refused(skein_events::refusal::Refusal::Invalid(format!(
@@ -55,6 +59,9 @@ pub fn state_at(log: &Log, position: Position) -> Result<State, Failure> {
         },
         None => State::default(),
     };
+    if !compared {
+        state.defer_digests();
+    }
     if state.position < position {
         replay(log, &mut state, position)?;
     }
@@ -116,7 +123,7 @@ fn apply(state: &mut State, upto: Position, logged: &Logged) {
 
 /// The newest state on disk: what a daemon starts from.
 pub fn newest(log: &Log) -> Result<State, Failure> {
-    state_at(log, log.head().position)
+    from_snapshot(log, log.head().position, true)
 }
 
 /// The same from the first record on, whatever snapshots there are.

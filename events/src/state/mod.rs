@@ -238,18 +238,16 @@ impl State {
     /// The task that speaks for a slot: the newest of those that are to run, else the newest. Only while an update lets
     /// the new task run before the old one ends are there two that are to run.
     pub fn head_of_slot(&self, service: ServiceId, slot: u64) -> Option<&Arc<Task>> {
-        let wanted = |t: &Task| t.desired <= task::TaskState::Running;
-        self.tasks_of_slot(service, slot).max_by_key(|t| (wanted(t), t.born))
+        self.tasks_of_slot(service, slot).max_by_key(|t| t.rank())
     }
 
     /// The heads of all slots of a service, by slot.
     pub fn heads_of(&self, service: ServiceId) -> Vec<&Arc<Task>> {
-        let rank = |t: &Task| (t.desired <= task::TaskState::Running, t.born);
         let mut heads: Vec<&Arc<Task>> = Vec::new();
         for task in self.tasks_of(service) {
             // Tasks come by slot, so those of one slot stand together.
             match heads.last_mut().filter(|head| head.slot == task.slot) {
-                Some(head) if rank(task) > rank(head) => *head = task,
+                Some(head) if task.rank() > head.rank() => *head = task,
                 Some(_) => {}
                 None => heads.push(task),
             }

@@ -11,7 +11,7 @@ use crate::network::Network;
 use crate::node::Node;
 use crate::record::{Hash, Malformed, Position};
 use crate::service::{Service, Version};
-use crate::task::Task;
+use crate::task::{Task, TaskState};
 use crate::time::Time;
 
 use super::{Outcome, State, VersionKey};
@@ -123,14 +123,19 @@ impl State {
                 index.deadlines.insert((deadline, super::index::Due::Node(node.id)));
             }
         }
-        for task in self.tasks.values() {
-            let reservations = self.version_of(task).task.reservations;
-            index.insert(task, reservations);
+        // In the order of the look-ups that hold most, so that neighbours here are neighbours there.
+        let mut tasks: Vec<&Arc<Task>> = self.tasks.values().collect();
+        tasks.sort_unstable_by_key(|t| (t.service, t.slot, t.id));
+        for version in tasks.chunk_by(|a, b| (a.service, a.version) == (b.service, b.version)) {
+            let reservations = self.version_of(version[0]).task.reservations;
+            for task in version {
+                index.insert(task, reservations);
+            }
+        }
+        for slot in tasks.chunk_by(|a, b| (a.service, a.slot) == (b.service, b.slot)) {
+            let head = slot.iter().max_by_key(|t| t.rank()).expect("a slot of a task has a task");
+            index.use_slot(head.service, head.slot, head.desired < TaskState::Remove);
         }
         self.index = index;
-        let slots: Vec<_> = self.index.by_service.iter().map(|(s, slot, _)| (*s, *slot)).collect();
-        for slot in slots {
-            self.recount_slot(slot);
-        }
     }
 }

@@ -220,6 +220,10 @@ impl Task {
     pub fn is_live(&self) -> bool {
         self.desired <= TaskState::Running && !self.has_ended()
     }
+    /// Which of a slot's tasks speaks for it: the highest, see `State::head_of_slot`.
+    pub(crate) fn rank(&self) -> (bool, Position) {
+        (self.desired <= TaskState::Running, self.born)
+    }
     /// Whether its container has ended, or its node has lost it.
     pub fn has_ended(&self) -> bool {
         self.status.state.is_terminal() || self.gone

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use skein_events::command::{Command, Sighting};
 use skein_events::node::{Availability, NodeState};
+use skein_events::state::State;
+use skein_events::state::touched::Touched;
 use skein_events::task::TaskState;
 use skein_events::task::spec::RestartCondition;
 use skein_events::time::Span;
 
-use crate::world::{World, node_id, service, status};
+use crate::world::{Logged, World, node_id, service, status};
 
 #[test]
 fn service_gets_its_replicas_is_scaled_and_removed() {
@@ -296,4 +298,27 @@ fn tasks_of_a_lost_node_go_elsewhere_and_it_comes_back_empty() {
     world.node_state(2, NodeState::Ready).unwrap();
     world.run();
     assert_eq!(world.state.tasks_on(node_id(1)).count(), 4, "healthy tasks are not moved");
+}
+
+#[test]
+fn a_state_whose_digests_were_deferred_has_the_same_one() {
+    let mut world = World::of(2);
+    let net = world.network("demo");
+    let web = world.service(service("web", 3, &[net]));
+    world.run();
+    world.user(Command::ScaleService { id: web, replicas: 1, if_changed: None });
+    world.run();
+    let mut past = State::default();
+    past.defer_digests();
+    for Logged { first, batch, .. } in &world.log {
+        past.apply_batch(*first, batch, &mut Touched::Ignored);
+    }
+    assert_eq!(past.digest(), world.state.clone().digest());
+    // From here on it keeps its leaves up to date, as any other.
+    let before = world.log.len();
+    world.user(Command::RemoveService(web));
+    for Logged { first, batch, .. } in &world.log[before..] {
+        past.apply_batch(*first, batch, &mut Touched::Ignored);
+    }
+    assert_eq!(past.digest(), world.state.digest());
 }
