@@ -84,6 +84,7 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
         Error::NoSuchVolume(_) | Error::NotInRegistry(_) => Failure::Missing(text),
         Error::RegistryUnreachable { .. } | Error::Registry { .. } => Failure::Internal(text),
         Error::VolumeInUse { .. } => Failure::Conflict(text),
+        Error::LoginRefused { .. } => Failure::Unauthorized(text),
         Error::NoSuchImage(name) => Refusal::NotFound { noun: "image", name }.into(),
         Error::NoSuchContainer(_)
         | Error::BadSetting { .. }
@@ -404,6 +405,10 @@ impl Backend for Service {
         login: Option<Login>,
     ) -> BoxFuture<'_, Result<ResolvedImage, Failure>> {
         Box::pin(async move { self.local_images().resolve(name, login).await })
+    }
+
+    fn check_login(&self, name: Reference, login: Login) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.local_images().check_login(name, login).await })
     }
 
     fn tag_image(

@@ -198,6 +198,10 @@ impl Images {
         Ok(ResolvedImage { media_type, digest: digest.to_string(), size, platforms })
     }
 
+    pub(crate) async fn check_login(&self, name: Reference, login: Login) -> Result<(), Failure> {
+        self.runtime.check_login(name, login_of(login)).await.map_err(machine)
+    }
+
     pub(crate) async fn list(&self) -> Result<Vec<ImageSummary>, Failure> {
         let images = self.runtime.images().await.map_err(machine)?;
         Ok(images.into_iter().map(summary).collect())

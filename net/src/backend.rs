@@ -76,6 +76,9 @@ pub enum Failure {
         /// The exit code shells have for it: 127 if it is not there, else 126.
         code: i32,
     },
+    /// Who asks is not who he says he is.
+    #[error("{0}")]
+    Unauthorized(String),
     /// Something is broken here.
     #[error("{0}")]
     Internal(String),
@@ -730,6 +733,8 @@ pub trait Backend: Send + Sync + 'static {
         name: Reference,
         login: Option<Login>,
     ) -> BoxFuture<'_, Result<ResolvedImage, Failure>>;
+    /// Asks the registry of a name whether it knows who asks; of the name only that counts.
+    fn check_login(&self, name: Reference, login: Login) -> BoxFuture<'_, Result<(), Failure>>;
     /// Gives an image a further name.
     fn tag_image(
         &self,

@@ -77,6 +77,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn pull(&self, pull: Pull) -> Answer<Pulled>;
     /// Asks a registry what a name means.
     fn resolve(&self, name: Reference, login: Option<Login>) -> Answer<Resolved>;
+    /// Asks the registry of a name whether it knows who asks; of the name only that counts.
+    fn check_login(&self, name: Reference, login: Login) -> Answer<()>;
     /// Gives an image a further name; `None` if there is no such image.
     fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>>;
     /// Removes a name, or an image with all its names. [`Error::Conflict`] says who needs it.

@@ -33,6 +33,12 @@ pub enum Error {
         /// What it did.
         reason: String,
     },
+    /// A registry does not know this user, or the password is another; the end of the sentence is Docker's.
+    #[error("login to {registry}: unauthorized: incorrect username or password")]
+    LoginRefused {
+        /// Its host.
+        registry: String,
+    },
     /// The image or name is needed by something; the sentence is Docker's.
     #[error("{0}")]
     Conflict(String),

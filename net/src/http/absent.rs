@@ -10,12 +10,16 @@ use super::error::ApiError;
 const SECRETS: &str = "secrets are not there yet: give the service its values with --env";
 const CONFIGS: &str = "configs are not there yet: put the file into the image";
 const CONTAINERS: &str = "containers outside a service are not there: use \"service create\"";
+const CONTAINER: &str = "a container is its service's here: \"service scale\" and \"service rm\" end tasks, \"service update --force\" starts them anew, \"exec\" looks inside";
 const BUILD: &str = "images are not built here: build elsewhere, then use \"image load -i FILE\"";
 const SAVE: &str = "images are not saved here: keep the archive they were loaded from";
-const REGISTRY: &str = "registries are only pulled from: push and search with another program, log in with \"docker login\"";
+const REGISTRY: &str = "registries are only pulled from: push and search with another program";
 const NODES: &str =
     "nodes cannot be removed yet: leave the swarm with \"swarm leave --force\" on that node";
 const SWARM: &str = "a swarm of several machines is not there yet: this one is made by \"swarm init\" and ended by \"swarm leave --force\"";
+const SETTINGS: &str =
+    "the swarm's settings cannot be changed yet: they are those of \"swarm init\"";
+const LOCK: &str = "the swarm's keys are not locked: there is nothing to unlock";
 const CONNECT: &str =
     "containers cannot join a network later: name it when creating the service, with --network";
 const EVENTS: &str =
@@ -50,8 +54,10 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
         ["secrets", ..] => SECRETS,
         ["configs", ..] => CONFIGS,
         ["plugins", ..] => PLUGINS,
-        ["swarm", "join" | "update" | "unlock"] if post => SWARM,
-        ["swarm", "unlockkey"] if get => SWARM,
+        ["swarm", "join"] if post => SWARM,
+        ["swarm", "update"] if post => SETTINGS,
+        ["swarm", "unlock"] if post => LOCK,
+        ["swarm", "unlockkey"] if get => LOCK,
         ["nodes", _] if delete => NODES,
         ["networks", _, "connect" | "disconnect"] if post => CONNECT,
         ["containers", "create"] if post => CONTAINERS,
@@ -60,14 +66,13 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
             _,
             "start" | "stop" | "restart" | "kill" | "wait" | "attach" | "resize" | "update"
             | "rename" | "pause" | "unpause",
-        ] if post => CONTAINERS,
-        ["containers", _, "top" | "stats" | "changes" | "export" | "archive"] => CONTAINERS,
-        ["containers", _] if delete => CONTAINERS,
+        ] if post => CONTAINER,
+        ["containers", _, "top" | "stats" | "changes" | "export" | "archive"] => CONTAINER,
+        ["containers", _] if delete => CONTAINER,
         ["images", "search"] => REGISTRY,
         ["images", "get"] if get => SAVE,
         ["images", .., "push"] if post => REGISTRY,
         ["images", .., "get"] if get => SAVE,
-        ["auth"] if post => REGISTRY,
         ["build" | "commit", ..] if post => BUILD,
         ["events"] if get => EVENTS,
         _ => return None,

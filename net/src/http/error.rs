@@ -104,6 +104,9 @@ impl From<Failure> for ApiError {
             Failure::Refused(refusal) => refusal.into(),
             Failure::Missing(_) => Self::not_found(message),
             Failure::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            Failure::Unauthorized(_) => {
+                Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+            }
             Failure::Unavailable(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
             }

@@ -167,6 +167,9 @@ impl Backend for Rehearsing {
     ) -> BoxFuture<'_, Result<ResolvedImage, Failure>> {
         self.0.resolve_image(name, login)
     }
+    fn check_login(&self, name: Reference, login: Login) -> BoxFuture<'_, Result<(), Failure>> {
+        self.0.check_login(name, login)
+    }
     fn tag_image(&self, _: Caller, _: String, _: Reference) -> BoxFuture<'_, Result<(), Failure>> {
         not_in_the_log("naming an image")
     }

@@ -177,6 +177,15 @@ async fn already_here(pull: &Pull, manifest: &Manifest, digest: Digest, fresh: b
     Pulled { id: manifest.config.digest, digest, fresh }
 }
 
+/// Asks the registry of a name whether it knows who asks.
+pub(crate) async fn check_login(
+    name: &Reference,
+    login: Login,
+    sources: &Sources,
+) -> Result<(), Error> {
+    Registry::new(name, Some(login), sources.access.clone())?.check_login().await
+}
+
 /// Asks a registry what a name means, without fetching it.
 pub(crate) async fn resolve(
     name: &Reference,

@@ -149,6 +149,15 @@ impl Machine {
             .await
     }
 
+    pub(super) async fn check_registry_login(
+        self,
+        name: Reference,
+        login: Login,
+    ) -> Result<(), Error> {
+        self.apart(move |_, sources| async move { pull::check_login(&name, login, &sources).await })
+            .await
+    }
+
     /// Talks to a registry on a thread of its own, where writing and unpacking may block; it goes with the talk.
     async fn apart<T: Send + 'static, F: Future<Output = Result<T, Error>>>(
         &self,

@@ -540,6 +540,10 @@ impl Runtime for Machine {
     fn resolve(&self, name: Reference, login: Option<Login>) -> Answer<Resolved> {
         self.clone().resolve_image(name, login).boxed()
     }
+
+    fn check_login(&self, name: Reference, login: Login) -> Answer<()> {
+        self.clone().check_registry_login(name, login).boxed()
+    }
     fn tag_image(&self, image: String, name: Reference) -> Answer<Option<Digest>> {
         let this = self.clone();
         async move { this.blocking(move |this| this.0.images.tag(&image, &name)).await }.boxed()

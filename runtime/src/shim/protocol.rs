@@ -95,6 +95,7 @@ impl From<&Error> for Failure {
             | Error::NotInRegistry(_)
             | Error::RegistryUnreachable { .. }
             | Error::Registry { .. }
+            | Error::LoginRefused { .. }
             | Error::Conflict(_)
             | Error::NoSuchContainer(_)
             | Error::NoSuchVolume(_)

@@ -178,11 +178,18 @@ fn an_image_comes_from_a_registry_with_a_password() {
 
     let denied = daemon.refused(&format!("image pull {name}"));
     assert!(denied.contains("pull access denied for 127.0.0.1:5000/team/hello"), "{denied}");
-    let login = format!(
-        "mkdir -p ~/.docker && printf '{{\"auths\":{{\"127.0.0.1:5000\":{{\"auth\":\"%s\"}}}}}}' \
-         $(printf ada:{PASSWORD} | base64) > ~/.docker/config.json"
-    );
-    assert_eq!(daemon.sh(&login).code, 0);
+    let login = |password: &str| {
+        let docker = docker().join("docker");
+        let docker = docker.display();
+        daemon.sh(&format!(
+            "printf %s {password} | {docker} login -u ada --password-stdin 127.0.0.1:5000"
+        ))
+    };
+    let wrong = login("guessed");
+    assert!(wrong.stderr.contains("incorrect username or password"), "{wrong:?}");
+    assert!(daemon.refused(&format!("image pull {name}")).contains("pull access denied"));
+    let right = login(PASSWORD);
+    assert!(right.code == 0 && right.stdout.contains("Login Succeeded"), "{right:?}");
     let pulled = daemon.ok(&format!("image pull -m 'for the story' {name}"));
     assert!(pulled.starts_with("1: Pulling from team/hello\n"), "{pulled}");
     assert!(pulled.contains(": Pull complete\n"), "{pulled}");

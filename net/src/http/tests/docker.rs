@@ -629,6 +629,18 @@ async fn a_pull_says_how_it_goes_on() {
     assert_eq!(resolved["Platforms"][0]["architecture"], "amd64");
     server.get("/distribution/nosuch/json").await.refused(404);
     server.post("/images/create?fromImage=bb&platform=linux/s390x", "").await.refused(501);
+    let login = |user: &str, host: &str| {
+        format!(r#"{{"username":"{user}","password":"s3cret","serveraddress":"{host}"}}"#)
+    };
+    for host in ["", "https://index.docker.io/v1/", "127.0.0.1:5000", "ghcr.io"] {
+        let known = server.post("/auth", &login("ada", host)).await.done(200);
+        assert_eq!(known["Status"], "Login Succeeded", "{host}");
+    }
+    let refused = server.post("/auth", &login("bob", "ghcr.io")).await.refused(401);
+    assert_eq!(refused, "login to ghcr.io: unauthorized");
+    let refused = server.post("/auth", &login("ada", "nohost")).await.refused(400);
+    assert_eq!(refused, "\"nohost\" is no registry: give HOST[:PORT]");
+    server.post("/auth", "{}").await.refused(400);
     server.stop().await;
 }
 

@@ -159,6 +159,20 @@ impl Registry {
         Ok(Fetched { bytes, media_type })
     }
 
+    /// Whether the registry takes whoever asks for who he says he is; no repository is asked for.
+    pub(super) async fn check_login(mut self) -> Result<(), Error> {
+        self.repository.clear();
+        let refused = || Error::LoginRefused { registry: self.name.clone() };
+        match self.ask("/v2/", &[]).await {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) if matches!(answer.status, 401 | 403) => Err(refused()),
+            Ok(answer) => Err(self.explain(answer).await),
+            // Refused a token, or asked for what was not given.
+            Err(Error::NotInRegistry(_)) => Err(refused()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// A short blob as a whole, checked.
     pub(super) async fn short_blob(&self, digest: &Digest, size: u64) -> Result<Vec<u8>, Error> {
         let Asked::Coming(mut blob) = self.blob(digest, 0).await? else {
@@ -322,12 +336,14 @@ impl Registry {
         let origin =
             origin.map_err(|what| self.refused(format!("it has tokens fetched from {what}")))?;
         let path = uri.path_and_query().ok_or_else(nowhere)?.as_str();
-        let scope = format!("repository:{}:pull", self.repository);
         let mut path = format!("{path}{}", if path.contains('?') { '&' } else { '?' });
         if let Some(service) = service {
             path.push_str(&format!("service={}&", encoded(&service)));
         }
-        path.push_str(&format!("scope={}", encoded(&scope)));
+        if !self.repository.is_empty() {
+            let scope = format!("repository:{}:pull", self.repository);
+            path.push_str(&format!("scope={}", encoded(&scope)));
+        }
         let mut headers = Vec::new();
         if let Some(Login::Password { user, password }) = &self.login {
             let mut proof = basic(user, password)

@@ -32,6 +32,7 @@ pub(crate) fn routes() -> Router<App> {
             get(look).post(change::tag).delete(change::remove).fallback(absent::answer),
         )
         .route("/distribution/{*name}", get(pull::distribution))
+        .route("/auth", post(pull::check_login))
 }
 
 async fn list(

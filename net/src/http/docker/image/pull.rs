@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use skein_events::reference::Reference;
 
 use crate::backend::{Failure, LayerStep, Login, PullImage, PullStep};
+use crate::http::body::Json;
 use crate::http::error::ApiError;
 use crate::http::{App, Path, json as answer};
 
@@ -27,7 +28,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 #[derive(Default, serde::Deserialize)]
 #[serde(default)]
-struct Auth {
+pub(super) struct Auth {
+    serveraddress: String,
     username: String,
     password: String,
     auth: String,
@@ -43,7 +45,12 @@ pub(super) fn login(headers: &HeaderMap) -> Result<Option<Login>, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    let mut auth: Auth = serde_json::from_slice(&bytes).map_err(|_| malformed())?;
+    of(serde_json::from_slice(&bytes).map_err(|_| malformed())?)
+}
+
+/// Who that is; nobody, where nothing is said.
+fn of(mut auth: Auth) -> Result<Option<Login>, ApiError> {
+    let malformed = || ApiError::invalid("the field auth is no USER:PASSWORD in base64");
     if !auth.identitytoken.is_empty() {
         return Err(ApiError::unsupported(
             "identity tokens are not exchanged: log in with a name and a password or access token",
@@ -62,6 +69,28 @@ pub(super) fn login(headers: &HeaderMap) -> Result<Option<Login>, ApiError> {
         return Ok(None);
     }
     Ok(Some(Login::Password { user: auth.username, password: auth.password }))
+}
+
+/// `POST /auth`, which `docker login` asks before it keeps a password. Nothing is kept here, nor written down.
+pub(super) async fn check_login(
+    State(app): State<App>,
+    Json(auth): Json<Auth>,
+) -> Result<Response, ApiError> {
+    let host = auth.serveraddress.trim_start_matches("https://").trim_start_matches("http://");
+    let host = host.split('/').next().unwrap_or_default().to_owned();
+    let host = if host.is_empty() || host == "index.docker.io" { "docker.io".into() } else { host };
+    let no_host = || {
+        let shown: String = host.chars().take(128).collect();
+        ApiError::invalid(format!("{shown:?} is no registry: give HOST[:PORT]"))
+    };
+    // Any name there: what is asked about is its registry.
+    let name: Reference = format!("{host}/login").parse().map_err(|_| no_host())?;
+    if name.host() != host {
+        return Err(no_host());
+    }
+    let login = of(auth)?.ok_or_else(|| ApiError::invalid("a name and a password are needed"))?;
+    app.backend.check_login(name, login).await?;
+    Ok(answer(StatusCode::OK, &json!({ "Status": "Login Succeeded", "IdentityToken": "" })))
 }
 
 /// A repository and a tag or digest, which may be given apart.
