@@ -88,7 +88,7 @@ struct Inner {
     options: Options,
     images: Store,
     volumes: Volumes,
-    device_cgroup: bool,
+    host: spec::Host,
     /// The filter of system calls for shims, in base 64.
     filter: String,
     /// Held by whoever makes a container: what all containers share in the kernel is not taken away meanwhile.
@@ -117,11 +117,14 @@ impl Machine {
             rustix::fs::chmod(&dir, private).context(format!("close {}", dir.display()))?;
         }
         let volumes = Volumes::open(options.data.join("volumes"), options.data.join("containers"))?;
-        let device_cgroup = Path::new("/sys/fs/cgroup/devices/devices.list").exists();
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let host = spec::Host {
+            device_cgroup: Path::new("/sys/fs/cgroup/devices/devices.list").exists(),
+            bounding: spec::Bounding::of_status(&status),
+        };
         let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
         let making = tokio::sync::RwLock::default();
-        let machine =
-            Self(Arc::new(Inner { options, images, volumes, device_cgroup, filter, making }));
+        let machine = Self(Arc::new(Inner { options, images, volumes, host, filter, making }));
         machine.collect();
         Ok(machine)
     }
@@ -197,7 +200,7 @@ impl Machine {
         let (image, _held) = self.lease_image(&container.spec)?;
         let of_image = volumes::mounts(&image.config, &container.spec)?;
         container.spec.mounts.extend(of_image);
-        let process = spec::process(&container, &image.config, self.0.device_cgroup)?;
+        let process = spec::process(&container, &image.config, self.0.host)?;
         let check = Check::of(&container.spec.health, &image.config);
         let dir = self.container_dir(id);
         match fs::create_dir(&dir) {

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use skein_events::task::container::ContainerSpec;
 use skein_events::task::spec::Limits;
 
+pub(crate) use option::Bounding;
+
 use crate::api::{Container, ExecSpec};
 use crate::error::Error;
 use crate::image::ImageConfig;
@@ -63,11 +65,19 @@ pub(crate) struct Options {
     pub(crate) oom_score_adj: i32,
 }
 
+/// What this machine lets the daemon give to containers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host {
+    /// Whether the device controller of cgroup v1 keeps a made node dead.
+    pub(crate) device_cgroup: bool,
+    pub(crate) bounding: Bounding,
+}
+
 /// Merges; an error names what the image and the user both left out.
 pub(crate) fn process(
     container: &Container,
     image: &ImageConfig,
-    device_cgroup: bool,
+    host: Host,
 ) -> Result<Process, Error> {
     // A new option must be placed: nothing is left out by `..`.
     let ContainerSpec {
@@ -114,7 +124,8 @@ pub(crate) fn process(
     } else {
         signal.parse().map_err(|e| Error::BadSetting { message: format!("{e}") })?
     };
-    let capabilities = option::capabilities(cap_add, cap_drop, device_cgroup)?;
+    let Host { device_cgroup, bounding } = host;
+    let capabilities = option::capabilities(cap_add, cap_drop, device_cgroup, bounding)?;
     if *init == Some(true) && capabilities.iter().any(|name| name == "CAP_SYS_PTRACE") {
         return Err(Error::BadSetting {
             message: "an init process cannot be shielded from CAP_SYS_PTRACE: leave out --init or the capability"
@@ -324,6 +335,10 @@ mod tests {
         list.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn here() -> Host {
+        Host { device_cgroup: true, bounding: Bounding::of_status("") }
+    }
+
     fn container() -> Container {
         Container {
             id: TaskId::from_random([1; 16]),
@@ -355,18 +370,18 @@ mod tests {
     #[test]
     fn the_user_wins_over_the_image() {
         let mut container = container();
-        let merged = process(&container, &image(), true).unwrap();
+        let merged = process(&container, &image(), here()).unwrap();
         assert_eq!(merged.args, ["/entry", "default"]);
         assert_eq!(merged.env, ["PATH=/bin", "HOSTNAME=h", "A=2", "B=1"]);
         assert_eq!((merged.user.as_str(), merged.dir.as_str()), ("web", "/srv"));
         assert_eq!(merged.stop_signal.number(), 3);
         container.spec.args = texts(&["x"]);
-        assert_eq!(process(&container, &image(), true).unwrap().args, ["/entry", "x"]);
+        assert_eq!(process(&container, &image(), here()).unwrap().args, ["/entry", "x"]);
         container.spec.command = texts(&["/own"]);
         container.spec.args.clear();
-        assert_eq!(process(&container, &image(), true).unwrap().args, ["/own"]);
+        assert_eq!(process(&container, &image(), here()).unwrap().args, ["/own"]);
         container.spec.command.clear();
-        assert!(process(&container, &ImageConfig::default(), true).is_err());
+        assert!(process(&container, &ImageConfig::default(), here()).is_err());
     }
 
     #[test]
@@ -376,7 +391,7 @@ mod tests {
             resources: Resources { cpus: NanoCpus(500_000_000), memory: Bytes(64 << 20) },
             pids: 0,
         };
-        let merged = process(&container, &image(), true).unwrap();
+        let merged = process(&container, &image(), here()).unwrap();
         let who = Who { uid: 1, gid: 2, groups: vec![3], home: "/home".to_owned() };
         let places = Places {
             rootfs: Path::new("/r"),

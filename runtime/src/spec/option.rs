@@ -57,6 +57,68 @@ const FURTHER: [&str; 27] = [
 ];
 const ALL: &str = "ALL";
 
+/// The kernel's numbers for them, of linux/capability.h: a name's place is its number.
+const NUMBERS: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// What the daemon itself may have and so can give: the bounding set of `/proc/self/status`, a bit a capability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bounding(u64);
+
+impl Bounding {
+    /// Reads the kernel's word on a process; one that does not say is taken to have all.
+    pub(crate) fn of_status(status: &str) -> Self {
+        let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+        Self(line.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(u64::MAX))
+    }
+
+    fn has(self, name: &str) -> bool {
+        let number = NUMBERS.iter().position(|known| *known == name);
+        number.is_some_and(|number| self.0 & 1 << number != 0)
+    }
+}
+
 /// Limits a process may have, of setrlimit(2).
 const LIMITS: [&str; 15] = [
     "core",
@@ -98,13 +160,19 @@ pub(super) fn usual() -> Vec<String> {
 }
 
 /// What a process may have: the usual ones, what is dropped taken away, what is added given. `ALL` added is all but
-/// what is dropped, `ALL` dropped is only what is added, as Docker reads them.
+/// what is dropped, `ALL` dropped is only what is added, as Docker reads them; and nothing the daemon has not itself.
 pub(super) fn capabilities(
     add: &[String],
     drop: &[String],
     device_cgroup: bool,
+    bounding: Bounding,
 ) -> Result<Vec<String>, Error> {
     let (add, drop) = (named(add)?, named(drop)?);
+    if let Some(name) = add.iter().find(|name| **name != ALL && !bounding.has(name)) {
+        return Err(bad(format!(
+            "CAP_{name} cannot be given with --cap-add: the daemon does not have it itself"
+        )));
+    }
     let usual = USUAL.into_iter().chain(device_cgroup.then_some(MKNOD));
     let all = USUAL.into_iter().chain([MKNOD]).chain(FURTHER);
     let given: BTreeSet<&str> = if add.contains(ALL) {
@@ -114,7 +182,8 @@ pub(super) fn capabilities(
     } else {
         usual.filter(|name| !drop.contains(name)).chain(add).collect()
     };
-    Ok(given.into_iter().map(|name| format!("CAP_{name}")).collect())
+    let given = given.into_iter().filter(|name| bounding.has(name));
+    Ok(given.map(|name| format!("CAP_{name}")).collect())
 }
 
 /// The names as we have them, with and without `CAP_`.
@@ -175,9 +244,21 @@ mod tests {
 
     #[test]
     fn capabilities_are_added_and_dropped_as_docker_does() {
-        let given = |add: &[&str], drop: &[&str]| capabilities(&texts(add), &texts(drop), true);
+        let held = |add: &[&str], drop: &[&str], bounding| {
+            capabilities(&texts(add), &texts(drop), true, bounding)
+        };
+        let all = Bounding(u64::MAX);
+        let given = |add: &[&str], drop: &[&str]| held(add, drop, all);
         assert_eq!(given(&[], &[]).unwrap().len(), 14);
-        assert_eq!(capabilities(&[], &[], false).unwrap(), usual());
+        assert_eq!(capabilities(&[], &[], false, all).unwrap(), usual());
+        let every: BTreeSet<&str> = USUAL.into_iter().chain([MKNOD]).chain(FURTHER).collect();
+        assert_eq!(every, NUMBERS.into_iter().collect(), "every name has a number");
+        // CAP_SYS_RESOURCE is number 24.
+        let few = Bounding::of_status("Name:\tx\nCapBnd:\t000001fffeffffff\nSeccomp:\t0\n");
+        assert_eq!(held(&["ALL"], &[], few).unwrap().len(), 40);
+        let error = held(&["SYS_RESOURCE"], &[], few).unwrap_err().to_string();
+        assert!(error.starts_with("CAP_SYS_RESOURCE cannot be given"), "{error}");
+        assert_eq!(Bounding::of_status(""), all);
         assert_eq!(given(&[], &["ALL"]).unwrap(), [""; 0]);
         assert_eq!(
             given(&["CAP_CHOWN", "NET_ADMIN"], &["ALL"]).unwrap(),
