@@ -24,6 +24,7 @@ use skein_runtime::image::{
 
 use crate::backend::machine;
 use crate::clock::Clock;
+use crate::condition::unchanged;
 use crate::member::Membership;
 use crate::volumes::Volumes;
 
@@ -106,6 +107,7 @@ impl Images {
         caller: Caller,
         archive: Upload,
     ) -> Result<Vec<String>, Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let loaded = self.runtime.load(Box::pin(archive)).await.map_err(machine)?;
         let notes = loaded
             .iter()
@@ -121,6 +123,7 @@ impl Images {
         archive: Upload,
         import: ImportImage,
     ) -> Result<String, Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let ImportImage { name, comment, changes } = import;
         let named = name.as_ref().map(Reference::familiar).unwrap_or_default();
         let import = Import { name, comment, changes, now: self.clock.wall() };
@@ -131,6 +134,10 @@ impl Images {
 
     /// Fetches an image; what comes of it is written down even if nobody waits for it any more.
     pub(crate) fn pull(self, caller: Caller, pull: PullImage) -> Pulling {
+        let caller = match unchanged(&self.membership, caller) {
+            Ok(caller) => caller,
+            Err(failure) => return futures::stream::iter([Err(failure)]).boxed(),
+        };
         let PullImage { name, login } = pull;
         let (progress, mut heard) = mpsc::channel(PROGRESS_QUEUE);
         let order = Pull {
@@ -223,6 +230,7 @@ impl Images {
         image: String,
         name: Reference,
     ) -> Result<(), Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let named = name.familiar();
         let tagged = self.runtime.tag_image(image.clone(), name).await.map_err(machine)?;
         let id = tagged.ok_or_else(|| not_found(image))?;
@@ -236,6 +244,7 @@ impl Images {
         image: String,
         force: bool,
     ) -> Result<Vec<ImageRemoval>, Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let found = self.runtime.image_details(image.clone()).await.map_err(machine)?;
         let id = found.ok_or_else(|| not_found(image.clone()))?.image.id.to_string();
         let removed = self.runtime.remove_image(image, force).await.map_err(machine)?;
@@ -248,6 +257,7 @@ impl Images {
         caller: Caller,
         prune: PruneImages,
     ) -> Result<ImagesPruned, Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let PruneImages { all, before, labels, without } = prune;
         let prune = Prune { all, before, labels, without };
         let images = self.runtime.images().await.map_err(machine)?;

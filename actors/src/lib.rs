@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod backend;
 pub mod clock;
+mod condition;
 pub mod consensus;
 pub mod dispatch;
 mod health;

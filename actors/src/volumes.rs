@@ -10,6 +10,7 @@ use skein_net::backend::{Caller, Failure, NewVolume, Volume};
 use skein_runtime::api::{Runtime, VolumeSpec};
 
 use crate::backend::machine;
+use crate::condition::unchanged;
 use crate::member::Membership;
 
 /// What Docker labels a volume with whose name it made up.
@@ -50,6 +51,7 @@ impl Volumes {
         caller: Caller,
         volume: NewVolume,
     ) -> Result<Volume, Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let NewVolume { name, options, mut labels } = volume;
         let name = name.unwrap_or_else(|| {
             labels.insert(ANONYMOUS.to_owned(), String::new());
@@ -70,6 +72,7 @@ impl Volumes {
         name: String,
         force: bool,
     ) -> Result<(), Failure> {
+        let caller = unchanged(&self.membership, caller)?;
         let before = self.runtime.volume(name.clone()).await.map_err(machine)?;
         self.runtime.remove_volume(name.clone(), force).await.map_err(machine)?;
         if before.is_some() {

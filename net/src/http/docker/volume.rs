@@ -123,7 +123,9 @@ async fn prune(
         if volume.users > 0 || !(all || volume.anonymous) || !chosen(&filters, &volume) {
             continue;
         }
-        let caller = Who { request: None, ..caller.clone() };
+        // The record of the first is newer than what the caller knows.
+        let if_at = caller.if_at.filter(|_| removed.is_empty());
+        let caller = Who { request: None, if_at, ..caller.clone() };
         match app.backend.remove_volume(caller, volume.name.clone(), false).await {
             Ok(()) => {
                 removed.push(volume.name);
