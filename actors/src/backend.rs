@@ -85,6 +85,9 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
         Error::RegistryUnreachable { .. } | Error::Registry { .. } => Failure::Internal(text),
         Error::VolumeInUse { .. } => Failure::Conflict(text),
         Error::LoginRefused { .. } => Failure::Unauthorized(text),
+        Error::AmbiguousImage { name, candidates } => {
+            Refusal::Ambiguous { noun: "image", name, candidates }.into()
+        }
         Error::NoSuchImage(name) => Refusal::NotFound { noun: "image", name }.into(),
         Error::NoSuchContainer(_)
         | Error::BadSetting { .. }

@@ -15,14 +15,14 @@ pub enum Refusal {
         name: String,
     },
     /// Several objects fit.
-    #[error("{noun} {name} is ambiguous ({count} matches found)")]
+    #[error("{noun} {name} is ambiguous ({} matches found): {}", .candidates.len(), listed(.candidates))]
     Ambiguous {
         /// `service`, `network`, …
         noun: &'static str,
         /// As the user wrote it.
         name: String,
-        /// How many.
-        count: usize,
+        /// What fits, by name and short id.
+        candidates: Vec<String>,
     },
     /// The name is taken.
     #[error("name conflicts with an existing object: {noun} {name} already exists")]
@@ -98,6 +98,17 @@ pub enum Refusal {
     /// `decide` failed on this command; the state is untouched.
     #[error("this command cannot be carried out: {0}")]
     Broken(String),
+}
+
+/// Candidates that a sentence names.
+const LISTED_MAX: usize = 5;
+
+fn listed(candidates: &[String]) -> String {
+    let named = &candidates[..candidates.len().min(LISTED_MAX)];
+    match candidates.len() - named.len() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 impl Refusal {

@@ -218,7 +218,13 @@ impl Catalog {
         match found.len() {
             0 => Err(Refusal::NotFound { noun, name: name.chars().take(128).collect() }),
             1 => Ok(*found.first().expect("there is one")),
-            count => Err(Refusal::Ambiguous { noun, name: name.to_owned(), count }),
+            _ => {
+                let label = |object: &ObjectId| {
+                    format!("{} ({}/{:.12})", self.name(*object), object.noun(), id_of(*object))
+                };
+                let candidates = found.iter().map(label).collect();
+                Err(Refusal::Ambiguous { noun, name: name.to_owned(), candidates })
+            }
         }
     }
 }

@@ -13,6 +13,14 @@ pub enum Error {
     /// The image is not on this machine.
     #[error("no such image: {0}")]
     NoSuchImage(String),
+    /// Several images fit.
+    #[error("image {name} is ambiguous: {}", .candidates.join(", "))]
+    AmbiguousImage {
+        /// As the user wrote it.
+        name: String,
+        /// What fits, by name and short id.
+        candidates: Vec<String>,
+    },
     /// A registry has no such image, or not for whoever asks; the sentence is Docker's.
     #[error("{0}")]
     NotInRegistry(String),

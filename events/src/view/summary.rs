@@ -39,6 +39,7 @@ fn find<I: Copy + ToString + FromStr>(
     exists: impl Fn(I) -> bool,
     by_name: impl Fn(&str) -> Option<I>,
     all: impl Iterator<Item = I>,
+    label: impl Fn(I) -> String,
 ) -> Result<I, Refusal> {
     if let Some(id) = text.parse().ok().filter(|id| exists(*id)).or_else(|| by_name(text)) {
         return Ok(id);
@@ -53,7 +54,10 @@ fn find<I: Copy + ToString + FromStr>(
     match found.as_slice() {
         [] => Err(not_found()),
         [one] => Ok(*one),
-        many => Err(Refusal::Ambiguous { noun, name: text.to_owned(), count: many.len() }),
+        many => {
+            let candidates = many.iter().map(|id| label(*id)).collect();
+            Err(Refusal::Ambiguous { noun, name: text.to_owned(), candidates })
+        }
     }
 }
 
@@ -62,7 +66,8 @@ pub fn service(state: &State, text: &str) -> Result<ServiceId, Refusal> {
     let by_name =
         |t: &str| state.index.service_names.get(&t.parse::<Name>().ok()?.folded()).copied();
     let exists = |id| state.services.contains_key(&id);
-    find("service", text, exists, by_name, state.services.keys().copied())
+    let label = |id: ServiceId| format!("{} ({})", state.services[&id].spec.name, id.short());
+    find("service", text, exists, by_name, state.services.keys().copied(), label)
 }
 
 /// The network a text means.
@@ -70,21 +75,22 @@ pub fn network(state: &State, text: &str) -> Result<NetworkId, Refusal> {
     let by_name =
         |t: &str| state.index.network_names.get(&t.parse::<Name>().ok()?.folded()).copied();
     let exists = |id| state.networks.contains_key(&id);
-    find("network", text, exists, by_name, state.networks.keys().copied())
+    let label = |id: NetworkId| format!("{} ({})", state.networks[&id].spec.name, id.short());
+    find("network", text, exists, by_name, state.networks.keys().copied(), label)
 }
 
 /// The node a text means: an id or a host name.
 pub fn node(state: &State, text: &str) -> Result<NodeId, Refusal> {
     let exists = |id| state.nodes.contains_key(&id);
-    let mut named = state.nodes.values().filter(|n| n.description.hostname == text);
-    match (named.next(), named.next()) {
-        (Some(one), None) => Ok(one.id),
-        (Some(_), Some(_)) => Err(Refusal::Ambiguous {
-            noun: "node",
-            name: text.to_owned(),
-            count: 2 + named.count(),
-        }),
-        (None, _) => find("node", text, exists, |_| None, state.nodes.keys().copied()),
+    let label = |id: NodeId| format!("{} ({})", state.nodes[&id].description.hostname, id.short());
+    let named = state.nodes.values().filter(|n| n.description.hostname == text);
+    match named.map(|n| n.id).collect::<Vec<_>>().as_slice() {
+        [] => find("node", text, exists, |_| None, state.nodes.keys().copied(), label),
+        [one] => Ok(*one),
+        many => {
+            let candidates = many.iter().map(|id| label(*id)).collect();
+            Err(Refusal::Ambiguous { noun: "node", name: text.to_owned(), candidates })
+        }
     }
 }
 
@@ -101,7 +107,9 @@ pub fn task(state: &State, text: &str) -> Result<TaskId, Refusal> {
         let of_slot = state.tasks_of_slot(*service, slot);
         of_slot.max_by_key(|t| (t.is_live(), t.born)).map(|t| t.id)
     };
-    find("task", text, |id| state.tasks.contains_key(&id), by_name, state.tasks.keys().copied())
+    let exists = |id| state.tasks.contains_key(&id);
+    let label = |id: TaskId| format!("{} ({})", state.task_name(&state.tasks[&id]), id.short());
+    find("task", text, exists, by_name, state.tasks.keys().copied(), label)
 }
 
 /// The object a text means: `service/web`, or a name or id of any noun, services first.

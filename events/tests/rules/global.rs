@@ -260,3 +260,37 @@ fn a_redaction_is_news_of_the_tasks_whose_values_are_compared() {
     assert_eq!(world.on(id), [1]);
     assert_eq!(versions(&world).last(), Some(&2));
 }
+
+#[test]
+fn what_several_nodes_fit_names_them() {
+    let mut world = World::of(1);
+    // More nodes than characters that ids begin with, two of one name.
+    for n in 2..=40 {
+        let mut new = machine(n);
+        if n == 3 {
+            "n2".clone_into(&mut new.description.hostname);
+        }
+        world.user(Command::JoinNode(new));
+    }
+    let refused = |text: &str| summary::node(&world.state, text).unwrap_err().to_string();
+    let label = |n: u8, name: &str| format!("{name} ({})", node_id(n).short());
+    let mut both = [label(2, "n2"), label(3, "n2")];
+    if node_id(3) < node_id(2) {
+        both.reverse();
+    }
+    let expected = format!("node n2 is ambiguous (2 matches found): {}", both.join(", "));
+    assert_eq!(refused("n2"), expected);
+    let many = (1..=40).map(|n| node_id(n).to_string());
+    let mut first: Vec<char> = many.filter_map(|id| id.chars().next()).collect();
+    first.sort_unstable();
+    let twice = first.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| pair[0].to_string());
+    let twice = twice.unwrap();
+    let sentence = refused(&twice);
+    assert!(sentence.starts_with(&format!("node {twice} is ambiguous (")), "{sentence}");
+    let fitting: Vec<u8> =
+        (1..=40).filter(|n| node_id(*n).to_string().starts_with(&twice)).collect();
+    let named = fitting.iter().filter(|n| sentence.contains(&node_id(**n).short())).count();
+    assert_eq!(named, fitting.len().min(5), "{sentence}");
+    let more = fitting.len() - named;
+    assert_eq!(sentence.ends_with(" more"), more > 0, "{sentence}");
+}

@@ -327,6 +327,36 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_two_images_begin_with_names_both() {
+        let world = World::new();
+        // Two configurations whose digests begin alike: a few hundred are enough.
+        let config = |n: u32| {
+            format!(
+                r#"{{"os":"linux","comment":"{n}","rootfs":{{"type":"layers","diff_ids":[]}}}}"#
+            )
+        };
+        let mut seen = std::collections::BTreeMap::new();
+        let alike = (0..).find_map(|n| {
+            let hex = Digest::of(config(n).as_bytes()).hex();
+            seen.insert(hex[..ID_DIGITS_SHORT].to_owned(), n).map(|earlier| (earlier, n))
+        });
+        let (one, two) = alike.unwrap();
+        let add = |n: u32, name: &str| self::add(&world, &config(n), name).hex();
+        let ids = [add(one, "one:1"), add(two, "two:1")];
+        let prefix = &ids[0][..ID_DIGITS_SHORT];
+        let refused = world.remove(prefix, true, &[]).unwrap_err();
+        assert!(refused.starts_with(&format!("image {prefix} is ambiguous: ")), "{refused}");
+        for (id, name) in ids.iter().zip(["one:1", "two:1"]) {
+            assert!(refused.contains(&format!("{name} ({})", &id[..12])), "{refused}");
+            assert!(world.store.find(id, ID_DIGITS_SHORT).unwrap().is_some());
+        }
+    }
+
+    fn add(world: &World, config: &str, name: &str) -> Digest {
+        world.store.add_image(config.as_bytes(), &[name.parse().unwrap()]).unwrap()
+    }
+
+    #[test]
     fn a_name_goes_alone_and_the_last_one_takes_the_image() {
         let world = World::new();
         let id = world.image(&["a", "b"], &["one:1", "two:1"]);

@@ -331,10 +331,20 @@ impl Store {
             return Ok(None);
         }
         let ids = self.ids()?;
-        let mut matching = ids.iter().filter(|id| id.hex().starts_with(hex));
-        match (matching.next(), matching.next()) {
-            (Some(id), None) => Ok(Some((*id, None))),
-            _ => Ok(None),
+        let matching: Vec<&Digest> = ids.iter().filter(|id| id.hex().starts_with(hex)).collect();
+        match matching.as_slice() {
+            [] => Ok(None),
+            [id] => Ok(Some((**id, None))),
+            many => {
+                let label = |id: &&Digest| {
+                    let named = names.iter().find(|(_, named)| *named == *id);
+                    let name =
+                        named.map_or_else(|| "<none>".to_owned(), |(name, _)| name.familiar());
+                    format!("{name} ({:.12})", id.hex())
+                };
+                let candidates = many.iter().map(label).collect();
+                Err(Error::AmbiguousImage { name: text.to_owned(), candidates })
+            }
         }
     }
 

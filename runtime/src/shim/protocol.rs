@@ -92,6 +92,7 @@ impl From<&Error> for Failure {
             Error::Container { message, .. } => Self::Other(message.clone()),
             Error::Io { what, source } => Self::Other(format!("{what}: {source}")),
             Error::NoSuchImage(_)
+            | Error::AmbiguousImage { .. }
             | Error::NotInRegistry(_)
             | Error::RegistryUnreachable { .. }
             | Error::Registry { .. }

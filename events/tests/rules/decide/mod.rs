@@ -94,7 +94,11 @@ fn every_refusal_has_a_stable_word_and_dockers_status() {
     let name = String::new;
     let table = [
         (Refusal::NotFound { noun: "task", name: name() }, 404, "not_found"),
-        (Refusal::Ambiguous { noun: "task", name: name(), count: 2 }, 400, "ambiguous"),
+        (
+            Refusal::Ambiguous { noun: "task", name: name(), candidates: Vec::new() },
+            400,
+            "ambiguous",
+        ),
         (Refusal::NameConflict { noun: "service", name: name() }, 409, "name_conflict"),
         (Refusal::NetworkExists { name: name() }, 409, "name_conflict"),
         (Refusal::Invalid(text()), 400, "invalid"),
