@@ -139,16 +139,20 @@ impl<'a> Progress<'a> {
     fn of(state: &'a State, service: &Service, update: &Update) -> Self {
         let (mut dirty, mut busy, mut cooling) = (Vec::new(), 0, Vec::new());
         for head in state.heads_of(service.id) {
-            if !is_in_play(state, service, head) {
+            if is_in_play(state, service, head) && is_dirty(state, service, head) {
+                dirty.push(&**head);
+            }
+        }
+        // All of them and not heads only: one that failed is followed by its delay also if it has been replaced already,
+        // and one on a node that was paused meanwhile is still on its way.
+        for task in state.tasks_of(service.id) {
+            let made = task.by_update && task.born > update.began;
+            if !made || task.desired >= TaskState::Remove {
                 continue;
             }
-            if is_dirty(state, service, head) {
-                dirty.push(&**head);
-            } else if head.by_update && head.born > update.began {
-                match head.ran.or_else(|| head.ended_at()) {
-                    Some(at) => cooling.push(at),
-                    None => busy += 1,
-                }
+            match task.ran.or_else(|| task.ended_at()) {
+                Some(at) => cooling.push(at),
+                None => busy += usize::from(task.desired <= TaskState::Running),
             }
         }
         let last = cooling.iter().copied().chain([update.started]).max().unwrap_or(update.started);

@@ -179,6 +179,29 @@ fn a_global_service_is_updated_one_node_after_another() {
 }
 
 #[test]
+fn a_task_on_its_way_is_waited_for_also_on_a_node_that_was_paused_meanwhile() {
+    let mut world = World::of(3);
+    let agent = world.service(everywhere(|_| ()));
+    world.run();
+    let mut spec = world.state.services[&agent].spec.clone();
+    spec.task.force_update = 1;
+    let env = Vec::new();
+    world.user(Command::UpdateService { id: agent, spec: Box::new(spec), env, if_changed: None });
+    world.settle();
+    let anew = |w: &World| {
+        let heads = w.state.heads_of(agent).into_iter().filter(|t| t.version == 2);
+        heads.map(|t| t.slot).collect::<Vec<_>>()
+    };
+    let [slot] = anew(&world)[..] else { panic!("one by one") };
+    let paused = (1..=3).find(|n| world.state.nodes[&node_id(*n)].number == slot).unwrap();
+    world.availability(paused, Availability::Pause);
+    world.settle();
+    assert_eq!(anew(&world), [slot]);
+    world.run();
+    assert_eq!(anew(&world).len(), 3);
+}
+
+#[test]
 fn a_global_service_has_no_number_to_scale() {
     let mut world = World::of(1);
     let agent = world.service(everywhere(|_| ()));

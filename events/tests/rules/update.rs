@@ -154,6 +154,27 @@ fn a_slot_is_waited_for_before_the_next() {
 }
 
 #[test]
+fn a_slot_whose_task_failed_and_was_replaced_is_followed_by_the_delay_too() {
+    let (delay, failure_action) = (Span::seconds(10), FailureAction::Continue);
+    let config = UpdateConfig { delay, failure_action, ..UpdateConfig::default() };
+    let (mut world, web) = running(config);
+    world.update(web, |spec| {
+        bad(spec);
+        spec.task.restart.delay = Span::seconds(60);
+    });
+    world.run_badly();
+    let head = world.state.head_of_slot(web, 1).unwrap();
+    assert!(head.desired == TaskState::Ready && !head.by_update, "it is to be tried again");
+    assert_eq!(world.clean(web), [1]);
+    world.pass(Span::seconds(9));
+    world.run_badly();
+    assert_eq!(world.clean(web), [1]);
+    world.pass(Span::seconds(1));
+    world.run_badly();
+    assert_eq!(world.clean(web), [1, 2]);
+}
+
+#[test]
 fn the_first_failure_pauses_and_a_new_spec_goes_on() {
     let (mut world, web) = running(UpdateConfig::default());
     world.update(web, bad);
