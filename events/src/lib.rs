@@ -4,6 +4,17 @@
 #![forbid(unsafe_code)]
 #![warn(clippy::wildcard_enum_match_arm)]
 
+/// Whether a planted fault is on: never, but where the simulator checks itself.
+macro_rules! mutated {
+    ($mutant:ident) => {{
+        #[cfg(feature = "mutants")]
+        let on = crate::mutant::is(crate::mutant::Mutant::$mutant);
+        #[cfg(not(feature = "mutants"))]
+        let on = false;
+        on
+    }};
+}
+
 pub mod cluster;
 pub mod codec;
 pub mod command;

@@ -18,6 +18,30 @@ pub enum Mutant {
     DeadlineLost,
     /// A plan depends on the order of a hash table.
     HashOrder,
+    /// A task is put on a node that takes none.
+    Anywhere,
+    /// A node gets more tasks of a service than it may.
+    Crowded,
+    /// An update has more tasks on their way than it may.
+    Broad,
+    /// An update does not wait for its delay.
+    Hasty,
+    /// A task is told to run before the one it follows has stopped.
+    NotAwaited,
+    /// An update that is to start the new task first ends the old one first.
+    EndedFirst,
+    /// A restarted task is told to run before its delay is over.
+    AtOnce,
+    /// Attempts are not counted.
+    Tireless,
+    /// An update that is paused goes on.
+    NotPaused,
+    /// An update goes on whatever fails.
+    Forgiving,
+    /// The way back leads to what is asked for now.
+    NoWayBack,
+    /// A node starts a task as soon as it is ready.
+    Unordered,
 }
 
 impl Mutant {
@@ -28,6 +52,18 @@ impl Mutant {
         Self::AddressEarly,
         Self::DeadlineLost,
         Self::HashOrder,
+        Self::Anywhere,
+        Self::Crowded,
+        Self::Broad,
+        Self::Hasty,
+        Self::NotAwaited,
+        Self::EndedFirst,
+        Self::AtOnce,
+        Self::Tireless,
+        Self::NotPaused,
+        Self::Forgiving,
+        Self::NoWayBack,
+        Self::Unordered,
     ];
 }
 
@@ -43,7 +79,7 @@ pub fn activate(mutant: Option<(Mutant, Outside)>) {
     ACTIVE.set(mutant);
 }
 
-/// Whether a fault is on.
+/// Whether a fault is on. Places that ask in the middle of a rule do it by `mutated!`, which is nothing in a release.
 pub fn is(mutant: Mutant) -> bool {
     outside(mutant).is_some()
 }

@@ -176,7 +176,14 @@ impl Life {
         if *self.orders.borrow() == Order::Prepare {
             self.tell(self.status(TaskState::Ready, "ready", Some(pid)));
         }
-        if self.until(Order::Run).await >= Order::Stop {
+        let enough = Order::Run;
+        #[cfg(feature = "mutants")]
+        let enough = if skein_events::mutant::is(skein_events::mutant::Mutant::Unordered) {
+            Order::Prepare
+        } else {
+            enough
+        };
+        if self.until(enough).await >= Order::Stop {
             return End::Told;
         }
         failpoint("agent.before-start");

@@ -64,7 +64,10 @@ pub(super) fn roll_back(
     let Some(previous) = &service.previous else {
         return Err(Refusal::Invalid(format!("service {id} does not have a previous spec")));
     };
-    let (asked, version) = (previous.spec.clone(), previous.version);
+    let (mut asked, version) = (previous.spec.clone(), previous.version);
+    if mutated!(NoWayBack) {
+        asked = service.spec.clone();
+    }
     spec::check(state, &asked)?;
     let slots = dirty_slots(state, service, version, &asked, environment(state, id, version));
     let (way, message) = match failed {

@@ -30,6 +30,10 @@ pub(super) fn delay(state: &State, task: &Task, leaves: bool) -> Option<Span> {
 pub(super) fn may_start(state: &State, task: &Task, now: Time) -> bool {
     let follows = task.replaces.and_then(|old| state.tasks.get(&old));
     let free = follows.is_none_or(|old| !may_run(state, old));
+    let too_early = task.start_at.map_or(mutated!(NotAwaited), |_| mutated!(AtOnce));
+    if too_early {
+        return true;
+    }
     task.start_at.map_or(free, |at| at <= now) || starts_by(task) <= now
 }
 
@@ -51,7 +55,7 @@ fn attempts_left(
     policy: &RestartPolicy,
     ended: Time,
 ) -> bool {
-    if policy.max_attempts == 0 {
+    if policy.max_attempts == 0 || mutated!(Tireless) {
         return true;
     }
     let Some(times) = state.restarts.get(&(service, slot)) else { return true };

@@ -79,7 +79,9 @@ pub(super) fn surplus<'a>(state: &'a State, service: &Service, slot: u64) -> Vec
 
 /// What an update does next.
 pub(super) fn plan(state: &State, service: &Service, now: Time, plan: &mut Plan, room: &mut usize) {
-    let Some(update) = service.updating() else { return };
+    let goes_on =
+        |u: &&Update| u.state.is_active() || mutated!(NotPaused) && !u.state.is_complete();
+    let Some(update) = service.update.as_ref().filter(goes_on) else { return };
     let mut propose = |command| {
         let cause = Some(service.changed);
         plan.proposals.push(Proposal { planner: Planner::Update, cause, command });
@@ -95,7 +97,9 @@ pub(super) fn plan(state: &State, service: &Service, now: Time, plan: &mut Plan,
     };
     let cooling: Vec<Time> =
         cooling.into_iter().map(|at| at.after(config.delay)).filter(|at| *at > now).collect();
-    let free = parallelism.saturating_sub(busy + cooling.len()).min(dirty.len());
+    let waits = if mutated!(Hasty) { 0 } else { cooling.len() };
+    let taken = if mutated!(Broad) { 0 } else { busy + waits };
+    let free = parallelism.saturating_sub(taken).min(dirty.len());
     if free > *room {
         plan.more = true;
     }
@@ -164,7 +168,7 @@ impl<'a> Progress<'a> {
 fn replace(state: &State, service: &Service, old: &Task, propose: &mut impl FnMut(Command)) {
     let serves = old.is_live() && !on_lost_node(state, old);
     let beside = serves && service.config().order == UpdateOrder::StartFirst;
-    if !beside && old.desired <= TaskState::Running {
+    if (!beside || mutated!(EndedFirst)) && old.desired <= TaskState::Running {
         propose(Command::SetDesired { tasks: vec![(old.id, TaskState::Shutdown)] });
     }
     let new = NewTask { slot: old.slot, replaces: Some(old.id), delay: Span(0), beside };
@@ -174,7 +178,7 @@ fn replace(state: &State, service: &Service, old: &Task, propose: &mut impl FnMu
 /// What is done when more failed than may.
 fn too_many_failed(service: &Service, update: &Update) -> Option<Command> {
     let config = service.config();
-    let failed = update.last_failed?;
+    let failed = update.last_failed.filter(|_| update.state.is_active() && !mutated!(Forgiving))?;
     let share = u128::from(update.failed) * 1_000_000;
     if share <= u128::from(config.max_failure_ratio.0) * u128::from(update.slots) {
         return None;

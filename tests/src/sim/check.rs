@@ -1,4 +1,4 @@
-//! What must hold: every check has an id and a name, defined here once. The judges are in `watch`, `book` and `heal`.
+//! What must hold: every check has an id and a name, defined here once. The judges are in `watch`, `judge`, `rules`, `audit` and `heal`.
 
 use std::fmt;
 
@@ -43,6 +43,13 @@ checks! {
     "S16" Level "kinds and levels are known",
     "S17" Opens "a log opens again after any loss of power",
     "S18" NoPanic "nothing panics",
+    "S19" Placement "a task is put only on a ready, active node that meets its constraints and has room for one more",
+    "S20" Parallel "an update has no more tasks on their way than it may, and waits for its delay between them",
+    "S21" Order "stop-first: a task is told to run after the one it follows has stopped; start-first: the reverse",
+    "S22" Restart "a task is restarted as its policy says, and told to run no earlier than its delay",
+    "S23" Held "a task that may stay is ended only by an update under way: not by one that is paused, or failed too often",
+    "S24" Failure "an update is paused, rolled back or complete only for a cause, and goes back to what was before",
+    "S25" Start "a container runs only if its task was told to",
     "L01" Converges "after healing, every service has its tasks, or a reason that holds",
     "L02" NothingLeft "after healing, what runs is what should",
     "L03" PlanAtRest "at rest, planning everything finds nothing to do",

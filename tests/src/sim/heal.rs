@@ -88,7 +88,9 @@ fn runs_for_ever(task: &TaskSpec) -> bool {
     let word = task.container.args.first().map(String::as_str);
     let bad = task.container.image != fate::IMAGE
         || matches!(word, Some(fate::NOSUCH | fate::CRASHES | fate::ENDS));
-    bad && task.restart.max_attempts == 0 && task.restart.condition != RestartCondition::None
+    // Attempts within a window may never be used up.
+    let ends = task.restart.max_attempts > 0 && task.restart.window.0 == 0;
+    bad && !ends && task.restart.condition != RestartCondition::None
 }
 
 async fn at_rest(world: &World, state: &State) -> Judged {
@@ -173,8 +175,13 @@ fn fulfilled(state: &State, task: &Task) -> Result<(), String> {
         if constraint::unmet(&spec.placement.constraints, node).is_some() {
             return true;
         }
-        let held = state.tasks.values().filter(|t| t.node == Some(node.id) && t.holds_resources());
-        let used: u64 = held.map(|t| state.version_of(t).task.reservations.cpus.0).sum();
+        let held =
+            || state.tasks.values().filter(|t| t.node == Some(node.id) && t.holds_resources());
+        let of_service = held().filter(|t| t.service == task.service).count() as u64;
+        if spec.placement.max_per_node > 0 && of_service >= spec.placement.max_per_node {
+            return true;
+        }
+        let used: u64 = held().map(|t| state.version_of(t).task.reservations.cpus.0).sum();
         used + spec.reservations.cpus.0 > node.description.cpus.0
     });
     let redacted =

@@ -151,6 +151,9 @@ pub(super) fn machines(world: &World) -> Judged {
         }
         // Tasks of a fenced node may run on where nobody reaches them.
         let Some(task) = watch.state.tasks.get(&id).filter(|t| !t.gone) else { continue };
+        if task.desired == TaskState::Ready && world.manager.borrow().is_some() {
+            return Err((Check::Start, format!("{id} runs on {}", machine.name)));
+        }
         if task.node != Some(machine.id) {
             return Err((
                 Check::NothingLeft,

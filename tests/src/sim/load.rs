@@ -13,11 +13,11 @@ use skein_events::network::NetworkSpec;
 use skein_events::node::Availability;
 use skein_events::record::{Hash, Position};
 use skein_events::refusal::Refusal;
-use skein_events::service::update::{FailureAction, UpdateConfig, UpdateOrder};
+use skein_events::service::update::{FailureAction, Millionths, UpdateConfig, UpdateOrder};
 use skein_events::service::{EndpointMode, Mode, ServiceSpec};
 use skein_events::state::{REQUEST_MEMORY, State};
 use skein_events::task::container::ContainerSpec;
-use skein_events::task::placement::Constraint;
+use skein_events::task::placement::{Constraint, Placement};
 use skein_events::task::spec::{Attachment, Resources, RestartCondition, RestartPolicy, TaskSpec};
 use skein_events::time::Span;
 use skein_events::unit::{Bytes, NanoCpus, Subnet};
@@ -148,23 +148,23 @@ impl Client {
             state.services.values().map(|s| (s.id, s.spec.name.to_string())).collect();
         let networks: Vec<NetworkId> = state.networks.keys().copied().collect();
         Some(match dice.below(100) {
-            0..15 => network(dice),
-            15..22 => {
+            0..12 => network(dice),
+            12..17 => {
                 let id = dice.pick(&networks)?;
                 (Command::RemoveNetwork(id), "remove a network".to_owned())
             }
-            22..55 => service(dice, &networks),
-            55..63 => {
+            17..46 => service(dice, &networks),
+            46..60 => {
                 let (id, name) = dice.pick(&services)?;
                 let command = update(dice, state, id)?;
                 (command, format!("update {name}"))
             }
-            63..65 => {
+            60..63 => {
                 let (id, name) = dice.pick(&services)?;
                 let back = Command::RollbackService { id, if_changed: None, failed: None };
                 (back, format!("roll {name} back"))
             }
-            65..70 => {
+            63..71 => {
                 let nodes: Vec<_> = state.nodes.keys().copied().collect();
                 let id = dice.pick(&nodes)?;
                 let availability = match dice.below(4) {
@@ -176,13 +176,13 @@ impl Client {
                 let update = Command::UpdateNode { id, availability, labels, if_changed: None };
                 (update, format!("make a node {availability:?}"))
             }
-            70..85 => {
+            71..84 => {
                 let (id, name) = dice.pick(&services)?;
                 let replicas = dice.below(7);
                 let change = Command::ScaleService { id, replicas, if_changed: None };
                 (change, format!("scale {name} to {replicas}"))
             }
-            85..95 => {
+            84..94 => {
                 let (id, name) = dice.pick(&services)?;
                 (Command::RemoveService(id), format!("remove {name}"))
             }
@@ -217,24 +217,26 @@ fn network(dice: &mut Dice) -> (Command, String) {
 fn update(dice: &mut Dice, state: &State, id: ServiceId) -> Option<Command> {
     let mut spec = state.services.get(&id)?.spec.clone();
     let mut env = Vec::new();
-    match dice.below(6) {
+    match dice.below(7) {
         0 => spec.task.force_update += 1,
         1 => env.push(format!("SECRET={}", dice.below(3))),
         2 => spec.task.container.args = vec!["other".to_owned()],
         3 => spec.task.container.args = vec![fate::CRASHES.to_owned()],
         4 => spec.task.placement.constraints = zone(dice),
+        5 => spec.task.placement.max_per_node = dice.below(3),
         _ => spec.labels = vec![("n".to_owned(), dice.below(9).to_string())],
     }
     let config = UpdateConfig {
         parallelism: dice.below(3),
         delay: dice.pick(&[Span(0), Span::seconds(2)]).unwrap_or_default(),
+        monitor: dice.pick(&[Span(0), Span::seconds(2), Span::seconds(5)]).unwrap_or_default(),
+        max_failure_ratio: Millionths(dice.pick(&[0, 0, 300_000, 1_000_000]).unwrap_or_default()),
         failure_action: match dice.below(3) {
             0 => FailureAction::Pause,
             1 => FailureAction::Continue,
             _ => FailureAction::Rollback,
         },
         order: if dice.chance(50) { UpdateOrder::StartFirst } else { UpdateOrder::StopFirst },
-        ..UpdateConfig::default()
     };
     (spec.update, spec.rollback) = (config, config);
     Some(Command::UpdateService { id, spec: Box::new(spec), env, if_changed: None })
@@ -284,7 +286,12 @@ fn service(dice: &mut Dice, networks: &[NetworkId]) -> (Command, String) {
                     .pick(&[Span(0), Span::millis(300), Span::seconds(5)])
                     .unwrap_or_default(),
                 max_attempts: dice.below(4),
-                window: Span(0),
+                window: if dice.chance(25) { dice.millis(500, 8_000) } else { Span(0) },
+            },
+            placement: Placement {
+                constraints: if dice.chance(15) { zone(dice) } else { Vec::new() },
+                preferences: Vec::new(),
+                max_per_node: if dice.chance(25) { 1 + dice.below(2) } else { 0 },
             },
             networks: joined
                 .into_iter()

@@ -13,6 +13,7 @@ mod link;
 mod load;
 mod machine;
 mod panics;
+mod rules;
 mod time;
 mod trace;
 mod watch;

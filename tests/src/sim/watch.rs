@@ -14,6 +14,7 @@ use skein_events::time::Span;
 
 use super::check::Check;
 use super::judge;
+use super::rules::{Rules, Step};
 use super::time::TrueTime;
 use super::trace;
 use super::world::World;
@@ -40,6 +41,7 @@ pub(super) struct Watch {
     pub(super) gone: BTreeSet<TaskId>,
     removed: BTreeSet<TaskId>,
     counts: BTreeMap<TaskId, (u32, u32)>,
+    rules: Rules,
     /// Term, cluster time and true time of the first batch of the present term.
     since: (u64, skein_events::time::Time, Span),
     pub(super) records: u64,
@@ -58,6 +60,7 @@ impl Watch {
             gone: BTreeSet::new(),
             removed: BTreeSet::new(),
             counts: BTreeMap::new(),
+            rules: Rules::default(),
             since: (0, skein_events::time::Time(0), Span(0)),
             records: 0,
             kinds: BTreeMap::new(),
@@ -111,6 +114,7 @@ fn read_on(world: &World, face: &Face) -> Result<(), (Check, String)> {
         for record in batch.records(first) {
             watch.after(record)?;
         }
+        watch.rules.judge(Step { before: &earlier, after: &watch.state, first, batch })?;
         judge::growth(&earlier, &watch.state)?;
         judge::state(&watch.state)?;
     }

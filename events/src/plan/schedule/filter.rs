@@ -65,14 +65,14 @@ pub fn ruled_out(node: &Node, has: Has, need: Need<'_>) -> Option<Finding> {
     if node.state != NodeState::Ready {
         return Some(Finding::NotReady);
     }
-    if node.availability != Availability::Active {
+    if node.availability != Availability::Active && !mutated!(Anywhere) {
         return Some(Finding::NotActive);
     }
     if let Some(unmet) = constraint::unmet(&need.spec.placement.constraints, node) {
         return Some(Finding::Constraint { unmet: unmet.to_string() });
     }
     let max = need.spec.placement.max_per_node;
-    if max > 0 && u64::from(has.of_service) >= max {
+    if max > 0 && u64::from(has.of_service) >= max && !mutated!(Crowded) {
         return Some(Finding::MaxPerNode { max });
     }
     too_little(node, has.load, need.spec.reservations)
