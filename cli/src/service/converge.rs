@@ -5,7 +5,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bollard_stubs::models::{Service, ServiceUpdateStatusStateEnum, Task, TaskState};
+use bollard_stubs::models::{
+    Service, ServiceUpdateStatusStateEnum, Task, TaskSpecRestartPolicyConditionEnum, TaskState,
+};
 
 use crate::args::At;
 use crate::client::Query;
@@ -17,6 +19,9 @@ use crate::session::Session;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long the tasks have to stay up when the service's update configuration does not say.
 const MONITOR: Duration = Duration::from_secs(5);
+
+/// How long a global service may have no task before it is taken for one that fits no node.
+const NODES_KNOWN: Duration = Duration::from_secs(1);
 
 /// What a task goes through until it runs, as Docker's client counts it.
 const STAGES: [&str; 9] = [
@@ -40,35 +45,81 @@ struct Progress {
     steps: BTreeMap<u64, Step>,
     /// The newest error of each slot that is not running, by task name.
     errors: BTreeMap<String, String>,
+    /// Why what was asked for is being taken back, or was.
+    taken_back: Option<String>,
 }
 
-/// Prints progress until every task has run for the service's monitor period.
-pub(super) async fn wait(session: &mut Session, id: &str) -> Result<(), Failure> {
+/// What was seen of an update so far.
+#[derive(Debug, Default)]
+struct Course {
+    /// It was under way: what is a rollback now is this one's, and not one of before.
+    updating: bool,
+    /// Why it is taken back, as was said first.
+    why: Option<String>,
+}
+
+impl Course {
+    /// Why the update that was under way is taken back.
+    fn taken_back(&mut self, service: &Service) -> Option<String> {
+        let status = service.update_status.as_ref()?;
+        match status.state? {
+            ServiceUpdateStatusStateEnum::UPDATING => self.updating = true,
+            ServiceUpdateStatusStateEnum::ROLLBACK_STARTED
+            | ServiceUpdateStatusStateEnum::ROLLBACK_COMPLETED
+                if self.updating =>
+            {
+                let said = || status.message.clone().unwrap_or_default();
+                return Some(self.why.get_or_insert_with(said).clone());
+            }
+            _ => {}
+        }
+        None
+    }
+}
+
+/// Prints progress, unless it is to be quiet, until every task has run for the service's monitor period.
+pub(super) async fn wait(session: &mut Session, id: &str, quiet: bool) -> Result<(), Failure> {
     let mut looks = tokio::time::interval(PAUSE);
     let mut shown = Progress::default();
     let mut complete_since: Option<tokio::time::Instant> = None;
-    let mut meter = session.screen.meter();
+    let mut meter = if quiet { None } else { session.screen.meter() };
+    let mut course = Course::default();
+    let mut begun = None;
     loop {
         let look = looks.tick().await;
         let (service, tasks) = read(session, id).await?;
         failed_update(&service)?;
-        let now = progress(&service, &tasks);
+        let taken_back = course.taken_back(&service);
+        let now = Progress { taken_back, ..progress(&service, &tasks) };
+        // How many nodes there are for it is said a moment after it was made.
+        let begun = *begun.get_or_insert(look);
+        if is_global(&service) && now.desired == 0 && look.duration_since(begun) < NODES_KNOWN {
+            continue;
+        }
         let first = complete_since.is_none() && shown == Progress::default();
         match &mut meter {
+            _ if quiet => {}
             Some(meter) => draw(meter, &shown, &now, complete_since.map(|_| monitor(&service)))?,
             None => report(session, &shown, &now, first)?,
         }
+        over(&service, &tasks)?;
         if now.running < now.desired || is_updating(&service) {
             complete_since = None;
         } else {
             let monitor = monitor(&service);
             let since = *complete_since.get_or_insert(look);
-            if since == look && !monitor.is_zero() && meter.is_none() {
+            if since == look && !monitor.is_zero() && meter.is_none() && !quiet {
                 session.screen.line(waiting(monitor))?;
             }
             if look.duration_since(since) >= monitor {
                 if let Some(meter) = meter.take() {
                     meter.finish();
+                }
+                if let Some(why) = now.taken_back {
+                    return Err(Failure::failed(format!("service update rolled back: {why}")));
+                }
+                if quiet {
+                    return Ok(());
                 }
                 return session.screen.line(format_args!("verify: Service {id} converged"));
             }
@@ -88,7 +139,10 @@ fn draw(
     now: &Progress,
     verifying: Option<Duration>,
 ) -> Result<(), Failure> {
-    let Progress { running, desired, steps, errors } = now;
+    let Progress { running, desired, steps, errors, taken_back } = now;
+    if let (None, Some(why)) = (&shown.taken_back, taken_back) {
+        meter.say(&format!("rollback: {why}"))?;
+    }
     if let (true, Some((task, error))) = (shown.errors.is_empty(), errors.first_key_value()) {
         meter.say(&format!("{task}: {error}\nhint: skein why {task}"))?;
     }
@@ -119,10 +173,16 @@ fn report(
     now: &Progress,
     first: bool,
 ) -> Result<(), Failure> {
-    let Progress { running, desired, errors, steps: _ } = now;
+    let Progress { running, desired, errors, taken_back, steps: _ } = now;
+    if let (None, Some(why)) = (&shown.taken_back, taken_back) {
+        session.screen.line(format_args!("rollback: {why}"))?;
+    }
     if first || (shown.running, shown.desired) != (*running, *desired) {
         let running = running.min(desired);
-        session.screen.line(format_args!("overall progress: {running} out of {desired} tasks"))?;
+        let what = if taken_back.is_some() { "rolling back update: " } else { "" };
+        session
+            .screen
+            .line(format_args!("overall progress: {what}{running} out of {desired} tasks"))?;
     }
     for (task, error) in errors {
         if shown.errors.get(task) != Some(error) {
@@ -163,7 +223,38 @@ fn progress(service: &Service, tasks: &[Task]) -> Progress {
         desired: status.desired_tasks.unwrap_or_default(),
         steps,
         errors,
+        taken_back: None,
     }
+}
+
+fn is_global(service: &Service) -> bool {
+    service.spec.as_ref().and_then(|s| s.mode.as_ref()).is_some_and(|mode| mode.global.is_some())
+}
+
+/// A task that failed and that nobody starts again is waited for in vain.
+fn over(service: &Service, tasks: &[Task]) -> Result<(), Failure> {
+    let spec = service.spec.as_ref();
+    let policy = spec.and_then(|s| s.task_template.as_ref()?.restart_policy.as_ref()?.condition);
+    if policy != Some(TaskSpecRestartPolicyConditionEnum::NONE) || is_updating(service) {
+        return Ok(());
+    }
+    let ended = |task: &&Task| {
+        let state = task.status.as_ref().and_then(|status| status.state);
+        matches!(state, Some(TaskState::FAILED | TaskState::REJECTED))
+    };
+    // What came after it, by an update say, is waited for.
+    let newest = |task: &&Task| {
+        !tasks.iter().any(|t| {
+            (t.slot, &t.node_id) == (task.slot, &task.node_id) && t.created_at > task.created_at
+        })
+    };
+    let Some(task) = tasks.iter().filter(ended).find(newest) else { return Ok(()) };
+    let name = spec.and_then(|spec| spec.name.as_deref()).unwrap_or_default();
+    let why = task.status.as_ref().and_then(|status| status.err.as_deref()).unwrap_or("it failed");
+    Err(Failure::failed(format!(
+        "{name}.{}: {why}; it is not started again (--restart-condition none)",
+        task.slot.unwrap_or_default()
+    )))
 }
 
 /// Slot and stage of a task; none of one that is to end.

@@ -80,7 +80,7 @@ fn the_help_of_a_command_has_its_options() {
           -d, --detach[=<BOOL>]
                   Return at once instead of waiting until the tasks run
           -q, --quiet
-                  Print only the id or name
+                  Print only the id or name; wait all the same
               --name <NAME>
                   Name of the service; also its name in DNS
               --mode <MODE>

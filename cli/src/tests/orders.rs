@@ -667,3 +667,69 @@ fn an_attached_update_waits_for_its_end() {
     assert_eq!(ran.code, 1, "{}", ran.out);
     assert_eq!(ran.err, "service update paused: task failed\n");
 }
+
+#[test]
+fn an_update_that_was_taken_back_says_so_and_fails() {
+    let look = |state: &str, running: u64| {
+        json!([{"ID": ID, "Spec": {"Name": "web", "UpdateConfig": {"Parallelism": 1, "Monitor": 1}},
+            "UpdateStatus": {"State": state, "Message": "update rolled back due to failure of task 7"},
+            "ServiceStatus": {"RunningTasks": running, "DesiredTasks": 2}}])
+        .to_string()
+    };
+    let update = "POST /v1.41/services/hupcddd1megu7ewf6h3iehxmj/update?version=7";
+    let web = json!({"ID": ID, "Version": {"Index": 7}, "Spec": {"Name": "web"}}).to_string();
+    let answers = |looks: [String; 4]| {
+        let [one, two, three, four] = looks;
+        Daemon::answering([
+            ("GET /v1.41/services/web?insertDefaults=false", 200, web.clone()),
+            (update, 200, "{}".to_owned()),
+            (STATUS, 200, one),
+            (STATUS, 200, two),
+            (STATUS, 200, three),
+            (STATUS, 200, four),
+            (TASKS, 200, "[]".to_owned()),
+        ])
+    };
+    let (began, back) = (look("updating", 2), look("rollback_started", 1));
+    let over = look("rollback_completed", 2);
+    let daemon = answers([began.clone(), back.clone(), over.clone(), over.clone()]);
+    let ran = skein(&daemon, &["service", "update", "--force", "web"]);
+    expect![[r#"
+        web
+        overall progress: 2 out of 2 tasks
+        rollback: update rolled back due to failure of task 7
+        overall progress: rolling back update: 1 out of 2 tasks
+        overall progress: rolling back update: 2 out of 2 tasks
+        verify: Waiting 0 seconds to verify that tasks are stable...
+    "#]]
+    .assert_eq(&ran.out);
+    let told = "service update rolled back: update rolled back due to failure of task 7\n";
+    assert_eq!((ran.code, ran.err.as_str()), (1, told));
+    // Quietly it waits all the same.
+    let daemon = answers([began, back, over.clone(), over.clone()]);
+    let ran = skein(&daemon, &["service", "update", "-q", "--force", "web"]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (1, "web\n", told));
+    // What an earlier update came to is not this one's, which changed no task.
+    let daemon = answers([over.clone(), over.clone(), over.clone(), over]);
+    let ran = skein(&daemon, &["service", "update", "-q", "--label-add", "a=b", "web"]);
+    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (0, "web\n", ""));
+}
+
+#[test]
+fn a_task_that_is_not_started_again_is_not_waited_for() {
+    let status = json!([{"ID": ID, "Spec": {"Name": "web",
+        "TaskTemplate": {"RestartPolicy": {"Condition": "none"}}},
+        "ServiceStatus": {"RunningTasks": 0, "DesiredTasks": 1}}]);
+    let tasks = json!([{"ID": "t", "Slot": 1, "DesiredState": "shutdown", "CreatedAt": "2026-11-23T14:00:00Z",
+        "Status": {"State": "failed", "Err": "task: non-zero exit (1)"}}]);
+    let daemon = Daemon::answering([
+        ("GET /v1.41/distribution/bb:1/json", 500, LOADED.to_owned()),
+        ("POST /v1.41/services/create", 201, json!({"ID": ID}).to_string()),
+        (STATUS, 200, status.to_string()),
+        (TASKS, 200, tasks.to_string()),
+    ]);
+    let ran = skein(&daemon, &["service", "create", "-q", "--restart-condition", "none", "bb:1"]);
+    let told =
+        "web.1: task: non-zero exit (1); it is not started again (--restart-condition none)\n";
+    assert_eq!((ran.code, ran.err.as_str()), (1, told));
+}
