@@ -8,7 +8,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
-use skein_events::command::Command;
+use skein_events::command::{Command, ImageNote, VolumeNote};
 use skein_events::id::{NodeId, TaskId};
 use skein_events::record::{Hash, Position};
 use skein_events::reference::Reference;
@@ -18,9 +18,9 @@ use skein_events::time::Time;
 use skein_net::backend::{
     Archive, Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession,
     Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage,
-    InitSwarm, JoinTokens, Local, LogLine, LogLines, LogStream, Logged, Login, LogsRequest, Moment,
-    NewVolume, PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload,
-    Verification, Volume, Why,
+    InitSwarm, JoinTokens, Local, LocalChange, LogLine, LogLines, LogStream, Logged, Login,
+    LogsRequest, Moment, NewVolume, PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage,
+    Standing, Upload, Verification, Volume, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
@@ -29,7 +29,7 @@ use crate::agent::findings::Findings;
 use crate::clock::Clock;
 use crate::health;
 use crate::history;
-use crate::images::Images;
+use crate::images::{Images, NOTES_MAX};
 use crate::member::{Init, Leave, MemberActor, Membership, Running};
 use crate::rehearsal::rehearse;
 use crate::volumes::Volumes;
@@ -463,6 +463,66 @@ impl Backend for Service {
         force: bool,
     ) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async move { self.local_volumes().remove(caller, name, force).await })
+    }
+
+    fn prune_volumes(
+        &self,
+        caller: Caller,
+        names: Vec<String>,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
+        Box::pin(async move { self.local_volumes().prune(caller, names).await })
+    }
+
+    fn rehearse_here(
+        &self,
+        caller: Caller,
+        change: LocalChange,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>> {
+        Box::pin(async move {
+            let running = self.running()?;
+            let node = running.face.node;
+            let (images, volumes) = (self.local_images(), self.local_volumes());
+            let of_images = |mut notes: Vec<ImageNote>| {
+                notes.truncate(NOTES_MAX);
+                (!notes.is_empty()).then_some(Command::NoteImages { node, notes })
+            };
+            let of_volumes = |mut notes: Vec<VolumeNote>| {
+                notes.truncate(NOTES_MAX);
+                (!notes.is_empty()).then_some(Command::NoteVolumes { node, notes })
+            };
+            let (command, reclaimed) = match change {
+                LocalChange::TagImage { image, name } => {
+                    (of_images(images.would_tag(image, &name).await?), 0)
+                }
+                LocalChange::RemoveImage { image, force } => {
+                    let (notes, bytes) = images.would_remove(image, force).await?;
+                    (of_images(notes), bytes)
+                }
+                LocalChange::PruneImages(prune) => {
+                    let (notes, bytes) = images.would_prune(prune).await?;
+                    (of_images(notes), bytes)
+                }
+                LocalChange::CreateVolume(volume) => {
+                    (of_volumes(volumes.would_create(volume).await?), 0)
+                }
+                LocalChange::RemoveVolumes { names, force } => {
+                    let (notes, bytes) = volumes.would_remove(names, force).await?;
+                    (of_volumes(notes), bytes)
+                }
+            };
+            let rehearsal = match command {
+                Some(command) => self.rehearse(caller, command).await?,
+                None => Rehearsal {
+                    valid_at: running.face.state().position,
+                    steps: Vec::new(),
+                    differences: Vec::new(),
+                    refused: Vec::new(),
+                    cut: false,
+                    reclaimed,
+                },
+            };
+            Ok(Rehearsal { reclaimed, ..rehearsal })
+        })
     }
 
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {

@@ -31,7 +31,7 @@ use crate::volumes::Volumes;
 /// Steps of a pull that wait for a client to read them.
 const PROGRESS_QUEUE: usize = 64;
 /// Notes of one command, as `decide` takes them.
-const NOTES_MAX: usize = 1_000;
+pub(crate) const NOTES_MAX: usize = 1_000;
 
 /// The images of this machine.
 #[derive(Clone)]
@@ -258,22 +258,46 @@ impl Images {
         prune: PruneImages,
     ) -> Result<ImagesPruned, Failure> {
         let caller = unchanged(&self.membership, caller)?;
-        let PruneImages { all, before, labels, without } = prune;
-        let prune = Prune { all, before, labels, without };
         let images = self.runtime.images().await.map_err(machine)?;
         let Pruned { removed, reclaimed } =
-            self.runtime.prune_images(prune).await.map_err(machine)?;
-        let notes = images
-            .iter()
-            .filter(|image| removed.contains(&Removed::Deleted(image.id)))
-            .map(|image| {
-                let names: Vec<&str> =
-                    image.names.iter().chain(&image.digests).map(String::as_str).collect();
-                note(ImageChange::Removed, names.first().copied().unwrap_or(""), image.id)
-            })
-            .collect();
-        self.write_down(caller, notes).await;
+            self.runtime.prune_images(wanted(prune)).await.map_err(machine)?;
+        self.write_down(caller, pruned_notes(&images, &removed)).await;
         Ok(ImagesPruned { removed: steps(removed), reclaimed })
+    }
+
+    /// The records there would be of giving a name.
+    pub(crate) async fn would_tag(
+        &self,
+        image: String,
+        name: &Reference,
+    ) -> Result<Vec<ImageNote>, Failure> {
+        let found = self.runtime.image_details(image.clone()).await.map_err(machine)?;
+        let id = found.ok_or_else(|| not_found(image))?.image.id;
+        Ok(vec![note(ImageChange::Tagged, name.familiar(), id)])
+    }
+
+    /// The records there would be of a removal, and the bytes it would free.
+    pub(crate) async fn would_remove(
+        &self,
+        image: String,
+        force: bool,
+    ) -> Result<(Vec<ImageNote>, u64), Failure> {
+        let found = self.runtime.image_details(image.clone()).await.map_err(machine)?;
+        let id = found.ok_or_else(|| not_found(image.clone()))?.image.id.to_string();
+        let Pruned { removed, reclaimed } =
+            self.runtime.would_remove_image(image, force).await.map_err(machine)?;
+        Ok((notes_of(&removed, &id), reclaimed))
+    }
+
+    /// The records there would be of a prune, and the bytes it would free.
+    pub(crate) async fn would_prune(
+        &self,
+        prune: PruneImages,
+    ) -> Result<(Vec<ImageNote>, u64), Failure> {
+        let images = self.runtime.images().await.map_err(machine)?;
+        let Pruned { removed, reclaimed } =
+            self.runtime.would_prune_images(wanted(prune)).await.map_err(machine)?;
+        Ok((pruned_notes(&images, &removed), reclaimed))
     }
 
     pub(crate) async fn usage(&self, kept: &Volumes) -> Result<DiskUsage, Failure> {
@@ -295,6 +319,22 @@ impl Images {
             volumes: kept.usage(&volumes).await?,
         })
     }
+}
+
+fn wanted(prune: PruneImages) -> Prune {
+    let PruneImages { all, before, labels, without } = prune;
+    Prune { all, before, labels, without }
+}
+
+fn pruned_notes(images: &[Image], removed: &[Removed]) -> Vec<ImageNote> {
+    images
+        .iter()
+        .filter(|image| removed.contains(&Removed::Deleted(image.id)))
+        .map(|image| {
+            let name = image.names.iter().chain(&image.digests).next();
+            note(ImageChange::Removed, name.cloned().unwrap_or_default(), image.id)
+        })
+        .collect()
 }
 
 fn steps(removed: Vec<Removed>) -> Vec<ImageRemoval> {

@@ -74,7 +74,7 @@ pub fn rehearse(
     let recorded = records.filter_map(|position| play.memory.record(position));
     let steps = recorded.map(|r| reasons::step(Step::of(&play.memory, &r))).collect();
     let differences = diff::diff(state, &play.tip);
-    Ok(Rehearsal { valid_at, steps, differences, refused, cut })
+    Ok(Rehearsal { valid_at, steps, differences, refused, cut, reclaimed: 0 })
 }
 
 struct Play {

@@ -81,6 +81,59 @@ impl Volumes {
         Ok(())
     }
 
+    /// Removes those that are there and that nobody uses; gives their names.
+    pub(crate) async fn prune(
+        &self,
+        caller: Caller,
+        names: Vec<String>,
+    ) -> Result<Vec<String>, Failure> {
+        // Once for all of them: the record of the first is newer than what the caller knows.
+        let caller = unchanged(&self.membership, caller)?;
+        let mut gone = Vec::new();
+        for name in names {
+            match self.remove(caller.clone(), name.clone(), false).await {
+                Ok(()) => gone.push(name),
+                // Somebody was faster, or began to use it.
+                Err(Failure::Missing(_) | Failure::Conflict(_)) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// The records there would be of making a volume: none if it is there.
+    pub(crate) async fn would_create(&self, volume: NewVolume) -> Result<Vec<VolumeNote>, Failure> {
+        let name = volume.name.unwrap_or_else(made_up);
+        let found = self.runtime.volume(name.clone()).await.map_err(machine)?;
+        let made = VolumeNote { change: VolumeChange::Created, name };
+        Ok(if found.is_none() { vec![made] } else { Vec::new() })
+    }
+
+    /// The records there would be of a removal, and the bytes it would free.
+    pub(crate) async fn would_remove(
+        &self,
+        names: Vec<String>,
+        force: bool,
+    ) -> Result<(Vec<VolumeNote>, u64), Failure> {
+        use skein_runtime::error::Error;
+        let bytes = self.runtime.usage().await.map_err(machine)?.volumes;
+        let (mut notes, mut freed) = (Vec::new(), 0);
+        for name in names {
+            match self.runtime.volume(name.clone()).await.map_err(machine)? {
+                None if force => {}
+                None => return Err(machine(Error::NoSuchVolume(name))),
+                Some(volume) if !volume.users.is_empty() => {
+                    return Err(machine(Error::VolumeInUse { name, users: volume.users }));
+                }
+                Some(_) => {
+                    freed += bytes.get(&name).copied().unwrap_or(0);
+                    notes.push(VolumeNote { change: VolumeChange::Removed, name });
+                }
+            }
+        }
+        Ok((notes, freed))
+    }
+
     /// Every volume, with the bytes of it.
     pub(crate) async fn usage(
         &self,

@@ -169,14 +169,16 @@ pub struct Rehearsal {
     pub refused: Vec<String>,
     /// Whether more would follow than is told.
     pub cut: bool,
+    /// Bytes of this machine's disk that would be free again.
+    pub reclaimed: u64,
 }
 
 impl Rehearsal {
     /// To be read by people, whichever client they use.
     pub fn text(&self) -> String {
-        let Self { valid_at, steps, differences: _, refused, cut } = self;
+        let Self { valid_at, steps, differences: _, refused, cut, reclaimed } = self;
         let mut text = format!("dry run at {valid_at}: nothing was changed");
-        if steps.is_empty() {
+        if steps.is_empty() && *reclaimed == 0 {
             text.push_str("; there is nothing to do");
         }
         for WhyStep { position, time: _, text: said, who, reason: _, details } in steps {
@@ -186,6 +188,9 @@ impl Rehearsal {
         }
         refused.iter().for_each(|refusal| text.push_str(&format!("\n  refused: {refusal}")));
         text.push_str(if *cut { "\n  and more, which is not told" } else { "" });
+        if *reclaimed > 0 {
+            text.push_str(&format!("\n  {reclaimed} bytes of the disk would be free again"));
+        }
         text
     }
 }
@@ -485,6 +490,36 @@ pub struct Volume {
     pub users: usize,
 }
 
+/// A change of this machine's images or volumes, which are no part of the swarm's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalChange {
+    /// An image gets a further name.
+    TagImage {
+        /// The image.
+        image: String,
+        /// The name.
+        name: Reference,
+    },
+    /// A name or an image goes.
+    RemoveImage {
+        /// Which.
+        image: String,
+        /// Though something stands against it.
+        force: bool,
+    },
+    /// Images go that nobody needs.
+    PruneImages(PruneImages),
+    /// A volume is made.
+    CreateVolume(NewVolume),
+    /// Volumes go.
+    RemoveVolumes {
+        /// Which.
+        names: Vec<String>,
+        /// They need not be there.
+        force: bool,
+    },
+}
+
 /// What this machine's images, containers and volumes take on its disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiskUsage {
@@ -772,6 +807,18 @@ pub trait Backend: Send + Sync + 'static {
         name: String,
         force: bool,
     ) -> BoxFuture<'_, Result<(), Failure>>;
+    /// Removes those of these volumes that are there and that no container uses; gives their names.
+    fn prune_volumes(
+        &self,
+        caller: Caller,
+        names: Vec<String>,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>>;
+    /// What a change of this machine would come to, with the records about it.
+    fn rehearse_here(
+        &self,
+        caller: Caller,
+        change: LocalChange,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>>;
     /// What is on this machine's disk.
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>>;
     /// Runs a command in a container on this machine.

@@ -85,6 +85,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn remove_image(&self, image: String, force: bool) -> Answer<Vec<Removed>>;
     /// Removes images that no container uses.
     fn prune_images(&self, prune: Prune) -> Answer<Pruned>;
+    /// What [`Runtime::remove_image`] would do.
+    fn would_remove_image(&self, image: String, force: bool) -> Answer<Pruned>;
+    /// What [`Runtime::prune_images`] would do.
+    fn would_prune_images(&self, prune: Prune) -> Answer<Pruned>;
     /// What images and containers take on the disk.
     fn usage(&self) -> Answer<Usage>;
     /// All volumes on this machine, ordered by name.

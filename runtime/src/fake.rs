@@ -582,6 +582,22 @@ impl Runtime for FakeRuntime {
         async move { Ok(Pruned::default()) }.boxed()
     }
 
+    fn would_remove_image(&self, image: String, _: bool) -> Answer<Pruned> {
+        let found = image.parse::<Reference>().ok();
+        let found = found.and_then(|r| self.machine().images.get(&r).cloned());
+        async move {
+            let Image { id, names, .. } = found.ok_or(Error::NoSuchImage(image))?;
+            let untagged = names.into_iter().map(Removed::Untagged);
+            let removed = untagged.chain([Removed::Deleted(id)]).collect();
+            Ok(Pruned { removed, reclaimed: 0 })
+        }
+        .boxed()
+    }
+
+    fn would_prune_images(&self, _: Prune) -> Answer<Pruned> {
+        async move { Ok(Pruned::default()) }.boxed()
+    }
+
     /// Nothing lies on a disk.
     fn usage(&self) -> Answer<Usage> {
         async move { Ok(Usage::default()) }.boxed()

@@ -38,6 +38,7 @@ impl Prune {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let Self { all, force, filter, because } = self;
         let what = if all { "images that no container uses" } else { "images without a name" };
+        let force = force || because.condition.dry_run;
         session::confirmed(session, force, &format!("This will remove all {what}.")).await?;
         let bytes = pruned(session, all, &filter, &because).await?;
         session::reclaimed(session, bytes)

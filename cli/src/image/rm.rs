@@ -34,6 +34,7 @@ impl Rm {
                 session.client.change(Method::DELETE, &path, nothing(), &self.because).await;
             match answer {
                 Ok(steps) => steps.iter().try_for_each(|step| step.show(session))?,
+                Err(Failure::Rehearsed(text)) => session.screen.line(text)?,
                 Err(failure @ Failure::Refused { .. }) => {
                     if let Some(earlier) = refused.replace(failure) {
                         session.screen.note(earlier)?;

@@ -25,7 +25,7 @@ pub(crate) struct Prune {
 impl Prune {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let warning = "This will remove all networks that no service joins.";
-        session::confirmed(session, self.force, warning).await?;
+        session::confirmed(session, self.force || self.because.condition.dry_run, warning).await?;
         let removed = pruned(session, &self.filter, &self.because).await?;
         removed.iter().try_for_each(|name| session.screen.line(name))
     }

@@ -34,9 +34,7 @@ impl Prune {
             return Err(Failure::Usage(text.to_owned()));
         }
         if because.condition.dry_run {
-            let text = "images and volumes are no matter of the log alone, so that a dry run cannot tell: \
-                        see skein system df -v, skein network prune --dry-run";
-            return Err(Failure::Usage(text.to_owned()));
+            return rehearsed(session, all, volumes, &filter, &because).await;
         }
         session::confirmed(session, force, &warning(all, volumes)).await?;
         let removed = network::pruned(session, &filter, &because).await?;
@@ -51,6 +49,31 @@ impl Prune {
         }
         bytes += image::pruned(session, all, &filter, &because).await?;
         session::reclaimed(session, bytes)
+    }
+}
+
+/// Tells of each kind what would go. Each stands alone: none of them makes another one needed less.
+async fn rehearsed(
+    session: &mut Session,
+    all: bool,
+    volumes: bool,
+    filter: &[(String, String)],
+    because: &Because,
+) -> Result<(), Failure> {
+    let networks = network::pruned(session, filter, because).await.map(drop);
+    told(session, "Networks", networks)?;
+    if volumes {
+        let volumes = volume::pruned(session, filter, because).await.map(drop);
+        told(session, "Volumes", volumes)?;
+    }
+    let images = image::pruned(session, all, filter, because).await.map(drop);
+    told(session, "Images", images)
+}
+
+fn told(session: &mut Session, kind: &str, outcome: Result<(), Failure>) -> Result<(), Failure> {
+    match outcome {
+        Err(Failure::Rehearsed(text)) => session.screen.line(format_args!("{kind}: {text}")),
+        other => other,
     }
 }
 

@@ -636,11 +636,24 @@ fn a_system_prune_is_one_of_each_kind() {
         the "until" filter is not supported with "--volumes"
     "#]]
     .assert_eq(&refused(&["-f", "--volumes", "--filter", "until=24h"]));
-    expect![[r#"
-        exit 125
-        images and volumes are no matter of the log alone, so that a dry run cannot tell: see skein system df -v, skein network prune --dry-run
-    "#]].assert_eq(&refused(&["-f", "--dry-run"]));
     assert_eq!(daemon.asked().len(), asked, "nothing was asked for");
+    // A dry run is one of each kind as well, and nothing is asked beforehand.
+    let told = |text: &str| json!({ "message": text, "code": "dry_run" }).to_string();
+    let daemon = Daemon::answering([
+        (NETWORKS, 422, told("dry run at @9: nothing was changed\n  +1    one (root)")),
+        (VOLUMES, 422, told("dry run at @9: nothing was changed; there is nothing to do")),
+        (IMAGES, 422, told("dry run at @9: nothing was changed\n  +1    two (root)")),
+    ]);
+    let words = ["system", "prune", "--volumes", "--filter", "label=tier=db", "--dry-run"];
+    expect![[r#"
+        Networks: dry run at @9: nothing was changed
+          +1    one (root)
+        Volumes: dry run at @9: nothing was changed; there is nothing to do
+        Images: dry run at @9: nothing was changed
+          +1    two (root)
+    "#]]
+    .assert_eq(&skein(&daemon, &words).out());
+    assert!(daemon.asked().iter().all(|line| line.contains("skein-dry-run: 1")));
 }
 
 #[test]

@@ -32,7 +32,7 @@ impl Prune {
         } else {
             "This will remove all volumes without a name that no container uses, and what is in them."
         };
-        session::confirmed(session, self.force, warning).await?;
+        session::confirmed(session, self.force || self.because.condition.dry_run, warning).await?;
         if self.all {
             self.filter.push(("all".to_owned(), "true".to_owned()));
         }

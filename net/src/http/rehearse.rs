@@ -20,8 +20,9 @@ use skein_events::time::Time;
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure, Head,
     Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
-    JoinTokens, Local, LogLines, Logged, Login, LogsRequest, Moment, NewVolume, PruneImages,
-    PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload, Verification, Volume, Why,
+    JoinTokens, Local, LocalChange, LogLines, Logged, Login, LogsRequest, Moment, NewVolume,
+    PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload, Verification,
+    Volume, Why,
 };
 
 use super::filters::truthy;
@@ -37,7 +38,18 @@ pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
 /// A backend that plays commands through instead of carrying them out.
 pub(crate) struct Rehearsing(pub(crate) Arc<dyn Backend>);
 
-/// What is done on this machine and not in the log cannot be played through.
+impl Rehearsing {
+    /// A change of this machine, of which the log keeps a record.
+    fn here<T>(&self, caller: Caller, change: LocalChange) -> BoxFuture<'_, Result<T, Failure>> {
+        async move {
+            let rehearsal = self.0.rehearse_here(caller, change).await?;
+            Err(Failure::Rehearsed(Box::new(rehearsal)))
+        }
+        .boxed()
+    }
+}
+
+/// What comes from elsewhere and what is done on this machine and not in the log cannot be played through.
 fn not_in_the_log<T>(what: &str) -> BoxFuture<'static, Result<T, Failure>>
 where
     T: Send + 'static,
@@ -170,23 +182,28 @@ impl Backend for Rehearsing {
     fn check_login(&self, name: Reference, login: Login) -> BoxFuture<'_, Result<(), Failure>> {
         self.0.check_login(name, login)
     }
-    fn tag_image(&self, _: Caller, _: String, _: Reference) -> BoxFuture<'_, Result<(), Failure>> {
-        not_in_the_log("naming an image")
+    fn tag_image(
+        &self,
+        caller: Caller,
+        image: String,
+        name: Reference,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        self.here(caller, LocalChange::TagImage { image, name })
     }
     fn remove_image(
         &self,
-        _: Caller,
-        _: String,
-        _: bool,
+        caller: Caller,
+        image: String,
+        force: bool,
     ) -> BoxFuture<'_, Result<Vec<ImageRemoval>, Failure>> {
-        not_in_the_log("removing an image")
+        self.here(caller, LocalChange::RemoveImage { image, force })
     }
     fn prune_images(
         &self,
-        _: Caller,
-        _: PruneImages,
+        caller: Caller,
+        prune: PruneImages,
     ) -> BoxFuture<'_, Result<ImagesPruned, Failure>> {
-        not_in_the_log("removing images")
+        self.here(caller, LocalChange::PruneImages(prune))
     }
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
         self.0.volumes()
@@ -194,11 +211,34 @@ impl Backend for Rehearsing {
     fn volume(&self, name: String) -> BoxFuture<'_, Result<Volume, Failure>> {
         self.0.volume(name)
     }
-    fn create_volume(&self, _: Caller, _: NewVolume) -> BoxFuture<'_, Result<Volume, Failure>> {
-        not_in_the_log("making a volume")
+    fn create_volume(
+        &self,
+        caller: Caller,
+        volume: NewVolume,
+    ) -> BoxFuture<'_, Result<Volume, Failure>> {
+        self.here(caller, LocalChange::CreateVolume(volume))
     }
-    fn remove_volume(&self, _: Caller, _: String, _: bool) -> BoxFuture<'_, Result<(), Failure>> {
-        not_in_the_log("removing a volume")
+    fn remove_volume(
+        &self,
+        caller: Caller,
+        name: String,
+        force: bool,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        self.here(caller, LocalChange::RemoveVolumes { names: vec![name], force })
+    }
+    fn prune_volumes(
+        &self,
+        caller: Caller,
+        names: Vec<String>,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
+        self.here(caller, LocalChange::RemoveVolumes { names, force: true })
+    }
+    fn rehearse_here(
+        &self,
+        caller: Caller,
+        change: LocalChange,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>> {
+        self.0.rehearse_here(caller, change)
     }
     fn disk_usage(&self) -> BoxFuture<'_, Result<DiskUsage, Failure>> {
         self.0.disk_usage()

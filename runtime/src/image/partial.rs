@@ -67,10 +67,30 @@ impl Store {
 
     /// Clears away downloads that nobody is at, all or only those that waited too long; gives the bytes.
     pub(crate) fn clear_partials(&self, now: Option<Time>) -> Result<u64, Error> {
-        let mut freed = 0;
         // Held throughout: nobody begins with one that is being cleared away.
         let mut fetching = self.fetching();
+        let mut freed = 0;
+        for (path, bytes) in self.idle_partials(&mut fetching, now)? {
+            fs::remove_file(path).context("clear a download")?;
+            freed += bytes;
+        }
+        Ok(freed)
+    }
+
+    /// Bytes that clearing all of them away would free.
+    pub(crate) fn clearable_partials(&self) -> Result<u64, Error> {
+        let idle = self.idle_partials(&mut self.fetching(), None)?;
+        Ok(idle.into_iter().map(|(_, bytes)| bytes).sum())
+    }
+
+    /// Downloads that nobody is at, with their bytes.
+    fn idle_partials(
+        &self,
+        fetching: &mut Fetching,
+        now: Option<Time>,
+    ) -> Result<Vec<(PathBuf, u64)>, Error> {
         fetching.retain(|_, lock| lock.strong_count() > 0);
+        let mut idle = Vec::new();
         for entry in fs::read_dir(self.partial_dir()).context("list downloads")? {
             let entry = entry.context("list downloads")?;
             let digest = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok());
@@ -79,11 +99,10 @@ impl Store {
             let old = |now: Time| touched.is_some_and(|at| at.0.saturating_add(KEPT.0) < now.0);
             let busy = digest.is_some_and(|digest| fetching.contains_key(&digest));
             if !busy && now.is_none_or(old) {
-                fs::remove_file(entry.path()).context("clear a download")?;
-                freed += metadata.len();
+                idle.push((entry.path(), metadata.len()));
             }
         }
-        Ok(freed)
+        Ok(idle)
     }
 }
 

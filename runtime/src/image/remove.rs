@@ -61,6 +61,18 @@ impl Candidate<'_> {
     }
 }
 
+/// What goes with a name or an image.
+struct Removal {
+    id: Digest,
+    names: Vec<Reference>,
+    /// Whether the image itself goes.
+    image: bool,
+}
+
+fn untagged(name: &Reference) -> Removed {
+    Removed::Untagged(name.familiar())
+}
+
 /// Layers and images that were renamed aside, and the bytes they have.
 struct Cleared {
     places: Vec<PathBuf>,
@@ -90,13 +102,48 @@ impl Store {
         uses: impl Fn() -> Result<Vec<Use>, Error>,
     ) -> Result<Vec<Removed>, Error> {
         let mut tables = self.tables();
+        let uses = uses()?;
+        let Removal { id, names, image } = self.removal(&tables, text, force, &uses)?;
+        self.rename(&mut tables, |known| known.retain(|name, _| !names.contains(name)))?;
+        let mut removed: Vec<Removed> = names.iter().map(untagged).collect();
+        if image {
+            self.delete_image(&id)?;
+            removed.push(Removed::Deleted(id));
+            let cleared = self.set_aside_unused(&tables, &uses)?;
+            drop(tables);
+            removed.extend(cleared.delete().0);
+        }
+        Ok(removed)
+    }
+
+    /// What [`Store::remove`] would do.
+    pub(crate) fn would_remove(
+        &self,
+        text: &str,
+        force: bool,
+        uses: impl Fn() -> Result<Vec<Use>, Error>,
+    ) -> Result<Pruned, Error> {
+        let tables = self.tables();
+        let uses = uses()?;
+        let Removal { id, names, image } = self.removal(&tables, text, force, &uses)?;
+        let removed = names.iter().map(untagged).collect();
+        let gone = if image { vec![id] } else { Vec::new() };
+        self.foreseen(&tables, &uses, removed, &gone)
+    }
+
+    /// What goes with what a user named.
+    fn removal(
+        &self,
+        tables: &Tables,
+        text: &str,
+        force: bool,
+        uses: &[Use],
+    ) -> Result<Removal, Error> {
         let Some((id, name)) = self.look_up(&tables.names, text, ID_DIGITS_SHORT)? else {
             return Err(Error::NoSuchImage(text.to_owned()));
         };
-        let uses = uses()?;
-        let candidate = self.candidate(&tables, id, &uses)?;
+        let candidate = self.candidate(tables, id, uses)?;
         let names = names_of(&tables.names, &id);
-        let mut removed = Vec::new();
         let going: Vec<Reference> = match name {
             Some(name) => {
                 if let (false, true, Some(user)) =
@@ -127,18 +174,10 @@ impl Store {
                 names.clone()
             }
         };
-        self.rename(&mut tables, |known| known.retain(|name, _| !going.contains(name)))?;
-        removed.extend(going.iter().map(|name| Removed::Untagged(name.familiar())));
         // With its last name goes the image, unless a container still stands on it.
         let last = names.len() == going.len();
-        if last && candidate.hard().is_none() && (force || candidate.users.is_empty()) {
-            self.delete_image(&id)?;
-            removed.push(Removed::Deleted(id));
-            let cleared = self.set_aside_unused(&tables, &uses)?;
-            drop(tables);
-            removed.extend(cleared.delete().0);
-        }
-        Ok(removed)
+        let image = last && candidate.hard().is_none() && (force || candidate.users.is_empty());
+        Ok(Removal { id, names: going, image })
     }
 
     /// Removes what nobody needs.
@@ -150,8 +189,43 @@ impl Store {
         let mut tables = self.tables();
         let uses = uses()?;
         let mut removed = Vec::new();
+        for (id, names) in self.prunable(&tables, wanted, &uses)? {
+            self.rename(&mut tables, |known| known.retain(|_, named| *named != id))?;
+            removed.extend(names.iter().map(untagged));
+            self.delete_image(&id)?;
+            removed.push(Removed::Deleted(id));
+        }
+        let cleared = self.set_aside_unused(&tables, &uses)?;
+        drop(tables);
+        let (layers, reclaimed) = cleared.delete();
+        removed.extend(layers);
+        Ok(Pruned { removed, reclaimed })
+    }
+
+    /// What [`Store::prune`] would do.
+    pub(crate) fn would_prune(
+        &self,
+        wanted: &Prune,
+        uses: impl Fn() -> Result<Vec<Use>, Error>,
+    ) -> Result<Pruned, Error> {
+        let tables = self.tables();
+        let uses = uses()?;
+        let going = self.prunable(&tables, wanted, &uses)?;
+        let removed = going.iter().flat_map(|(_, names)| names.iter().map(untagged)).collect();
+        let gone: Vec<Digest> = going.into_iter().map(|(id, _)| id).collect();
+        self.foreseen(&tables, &uses, removed, &gone)
+    }
+
+    /// The images nobody needs, with their names.
+    fn prunable(
+        &self,
+        tables: &Tables,
+        wanted: &Prune,
+        uses: &[Use],
+    ) -> Result<Vec<(Digest, Vec<Reference>)>, Error> {
+        let mut found = Vec::new();
         for id in self.ids()? {
-            let candidate = self.candidate(&tables, id, &uses)?;
+            let candidate = self.candidate(tables, id, uses)?;
             let names = names_of(&tables.names, &id);
             let dangling = names.iter().all(|name| name.digest().is_some());
             let parsed = self.parsed(&id)?;
@@ -160,18 +234,27 @@ impl Store {
                     && chosen_by_labels(wanted, &parsed.config)
             });
             let free = candidate.users.is_empty() && !candidate.held;
-            if !(chosen && free && (dangling || wanted.all)) {
-                continue;
+            if chosen && free && (dangling || wanted.all) {
+                found.push((id, names));
             }
-            self.rename(&mut tables, |known| known.retain(|_, named| *named != id))?;
-            removed.extend(names.iter().map(|name| Removed::Untagged(name.familiar())));
-            self.delete_image(&id)?;
-            removed.push(Removed::Deleted(id));
         }
-        let cleared = self.set_aside_unused(&tables, &uses)?;
-        drop(tables);
-        let (layers, reclaimed) = cleared.delete();
-        removed.extend(layers);
+        Ok(found)
+    }
+
+    /// What would be removed with these images, after what is removed anyway.
+    fn foreseen(
+        &self,
+        tables: &Tables,
+        uses: &[Use],
+        mut removed: Vec<Removed>,
+        gone: &[Digest],
+    ) -> Result<Pruned, Error> {
+        removed.extend(gone.iter().copied().map(Removed::Deleted));
+        let mut reclaimed = 0;
+        for layer in self.unused(tables, uses, gone)? {
+            reclaimed += self.layer_size(&layer)?;
+            removed.push(Removed::Deleted(layer));
+        }
         Ok(Pruned { removed, reclaimed })
     }
 
@@ -204,15 +287,20 @@ impl Store {
         sync_dir(path.parent().expect("a file has a directory"))
     }
 
-    fn set_aside_unused(&self, tables: &Tables, uses: &[Use]) -> Result<Cleared, Error> {
+    /// Layers that nothing needs, if some images were not there.
+    fn unused(&self, tables: &Tables, uses: &[Use], gone: &[Digest]) -> Result<Vec<Digest>, Error> {
         let mut needed: BTreeSet<Digest> = tables.held.keys().copied().collect();
         needed.extend(uses.iter().flat_map(|u| u.layers.iter().copied()));
-        for id in self.ids()? {
+        for id in self.ids()?.iter().filter(|id| !gone.contains(id)) {
             // An image that cannot be read stops this: what it needs is not known.
-            needed.extend(self.parsed(&id)?.map(|parsed| parsed.layers).unwrap_or_default());
+            needed.extend(self.parsed(id)?.map(|parsed| parsed.layers).unwrap_or_default());
         }
+        Ok(self.layers()?.into_keys().filter(|layer| !needed.contains(layer)).collect())
+    }
+
+    fn set_aside_unused(&self, tables: &Tables, uses: &[Use]) -> Result<Cleared, Error> {
         let mut cleared = Cleared { places: Vec::new(), layers: Vec::new(), bytes: 0 };
-        for layer in self.layers()?.into_keys().filter(|layer| !needed.contains(layer)) {
+        for layer in self.unused(tables, uses, &[])? {
             cleared.bytes += self.layer_size(&layer)?;
             let place = self.aside()?;
             fs::rename(self.layer_dir(&layer), &place).context(format!("clear layer {layer}"))?;
@@ -308,7 +396,12 @@ mod tests {
             self.store.add_image(config.to_string().as_bytes(), &names).unwrap()
         }
         fn remove(&self, text: &str, force: bool, uses: &[Use]) -> Result<String, String> {
+            let foreseen = self.store.would_remove(text, force, || Ok(uses.to_vec()));
             let removed = self.store.remove(text, force, || Ok(uses.to_vec()));
+            match (&foreseen, &removed) {
+                (Ok(foreseen), Ok(removed)) => assert_eq!(foreseen.removed, *removed),
+                (foreseen, removed) => assert!(foreseen.is_err() && removed.is_err()),
+            }
             let shown = |step: &Removed| match step {
                 Removed::Untagged(name) => format!("-{name}"),
                 Removed::Deleted(_) => "!".to_owned(),

@@ -567,6 +567,23 @@ impl Runtime for Machine {
         };
         async move { this.blocking(work).await }.boxed()
     }
+    fn would_remove_image(&self, image: String, force: bool) -> Answer<Pruned> {
+        let this = self.clone();
+        async move {
+            this.blocking(move |this| this.0.images.would_remove(&image, force, || this.uses()))
+                .await
+        }
+        .boxed()
+    }
+    fn would_prune_images(&self, prune: Prune) -> Answer<Pruned> {
+        let this = self.clone();
+        let work = move |this: &Self| {
+            let mut pruned = this.0.images.would_prune(&prune, || this.uses())?;
+            pruned.reclaimed += this.0.images.clearable_partials()?;
+            Ok(pruned)
+        };
+        async move { this.blocking(work).await }.boxed()
+    }
     fn usage(&self) -> Answer<Usage> {
         let this = self.clone();
         async move { this.blocking(Self::usage).await }.boxed()

@@ -1,5 +1,7 @@
 //! Volumes on this machine, as Docker shows and asks for them; they are no part of the swarm's state.
 
+use std::collections::BTreeMap;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 
 use bollard_stubs::models;
 
-use crate::backend::{Caller as Who, Failure, NewVolume, Volume};
+use crate::backend::{NewVolume, Volume};
 use crate::http::body::Json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
@@ -118,24 +120,14 @@ async fn prune(
 ) -> Result<Response, ApiError> {
     let filters = query.filters(&["all", "label", "label!"])?;
     let all = filters.get("all").iter().any(|all| truthy(Some(all)));
-    let (mut removed, mut reclaimed) = (Vec::new(), 0);
-    for (volume, bytes) in app.backend.disk_usage().await?.volumes {
-        if volume.users > 0 || !(all || volume.anonymous) || !chosen(&filters, &volume) {
-            continue;
-        }
-        // The record of the first is newer than what the caller knows.
-        let if_at = caller.if_at.filter(|_| removed.is_empty());
-        let caller = Who { request: None, if_at, ..caller.clone() };
-        match app.backend.remove_volume(caller, volume.name.clone(), false).await {
-            Ok(()) => {
-                removed.push(volume.name);
-                reclaimed += bytes;
-            }
-            // Somebody was faster, or began to use it.
-            Err(Failure::Missing(_) | Failure::Conflict(_)) => {}
-            Err(failure) => return Err(failure.into()),
-        }
-    }
+    let chosen = |volume: &Volume| {
+        volume.users == 0 && (all || volume.anonymous) && chosen(&filters, volume)
+    };
+    let found = app.backend.disk_usage().await?.volumes;
+    let sizes: BTreeMap<String, u64> =
+        found.into_iter().filter(|(v, _)| chosen(v)).map(|(v, bytes)| (v.name, bytes)).collect();
+    let removed = app.backend.prune_volumes(caller, sizes.keys().cloned().collect()).await?;
+    let reclaimed = removed.iter().filter_map(|name| sizes.get(name)).sum();
     let deleted = (!removed.is_empty()).then_some(removed);
     Ok(answer(
         StatusCode::OK,

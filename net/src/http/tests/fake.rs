@@ -29,9 +29,10 @@ use skein_events::unit::{Bytes, NanoCpus};
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
     ExecSession, Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
-    ImportImage, InitSwarm, JoinTokens, LayerStep, Local, LogLine, LogLines, LogStream, Logged,
-    Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, PullStep, Pulling, Rehearsal,
-    Resize, ResolvedImage, Standing, Upload, Verification, Volume, Why, WhyStep, WindowSize,
+    ImportImage, InitSwarm, JoinTokens, LayerStep, Local, LocalChange, LogLine, LogLines,
+    LogStream, Logged, Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, PullStep,
+    Pulling, Rehearsal, Resize, ResolvedImage, Standing, Upload, Verification, Volume, Why,
+    WhyStep, WindowSize,
 };
 
 impl ImageSummary {
@@ -272,7 +273,14 @@ impl Backend for Fake {
                 details: Vec::new(),
             };
             let steps = done.batch.records(done.first).map(step).collect();
-            Rehearsal { valid_at, steps, differences: Vec::new(), refused: Vec::new(), cut: false }
+            Rehearsal {
+                valid_at,
+                steps,
+                differences: Vec::new(),
+                refused: Vec::new(),
+                cut: false,
+                reclaimed: 0,
+            }
         });
         futures::future::ready(told.map_err(Failure::from)).boxed()
     }
@@ -689,6 +697,34 @@ impl Backend for Fake {
             None => Err(Failure::Missing(format!("get {name}: no such volume"))),
         };
         futures::future::ready(done).boxed()
+    }
+
+    fn prune_volumes(
+        &self,
+        caller: Caller,
+        names: Vec<String>,
+    ) -> BoxFuture<'_, Result<Vec<String>, Failure>> {
+        async move {
+            let mut gone = Vec::new();
+            for name in names {
+                self.remove_volume(caller.clone(), name.clone(), false).await?;
+                gone.push(name);
+            }
+            Ok(gone)
+        }
+        .boxed()
+    }
+
+    fn rehearse_here(
+        &self,
+        _: Caller,
+        change: LocalChange,
+    ) -> BoxFuture<'_, Result<Rehearsal, Failure>> {
+        let valid_at = self.world.lock().unwrap().state.position;
+        let refused = vec![format!("{change:?}")];
+        let (steps, differences) = (Vec::new(), Vec::new());
+        let told = Rehearsal { valid_at, steps, differences, refused, cut: false, reclaimed: 7 };
+        futures::future::ready(Ok(told)).boxed()
     }
 
     /// `cat` gives back its input; anything else says its arguments on both outputs and ends with 7.
