@@ -66,12 +66,19 @@ impl Reference {
     pub fn same_repository(&self, other: &Self) -> bool {
         (&self.host, &self.path) == (&other.host, &other.path)
     }
-    /// The repository as a user writes it: without Docker Hub's host and `library/`.
+    /// The repository as a user writes it: without Docker Hub's host and `library/`, where that is read as the same.
     pub fn familiar_repository(&self) -> String {
-        if self.host == HUB {
-            self.path.strip_prefix(LIBRARY).unwrap_or(&self.path).to_owned()
-        } else {
-            format!("{}/{}", self.host, self.path)
+        let whole = || format!("{}/{}", self.host, self.path);
+        if self.host != HUB {
+            return whole();
+        }
+        let short = self.path.strip_prefix(LIBRARY).filter(|word| !word.contains('/'));
+        let first = self.path.split_once('/').map(|(first, _)| first);
+        match short {
+            Some(word) => word.to_owned(),
+            // It would be taken for a host.
+            None if first.is_some_and(names_host) => whole(),
+            None => self.path.clone(),
         }
     }
     /// As a user writes it.
@@ -83,6 +90,11 @@ impl Reference {
         let digest = self.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
         format!("{tag}{digest}")
     }
+}
+
+/// Whether what stands before the first slash is a host.
+fn names_host(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost"
 }
 
 fn is_digest(text: &str) -> bool {
@@ -131,8 +143,7 @@ fn parse(text: &str) -> Option<Reference> {
         None => (text, None),
     };
     let (first, rest) = named.split_once('/').unwrap_or(("", named));
-    let names_host = first.contains(['.', ':']) || first == "localhost";
-    let (host, remainder) = if names_host { (first, rest) } else { (HUB, named) };
+    let (host, remainder) = if names_host(first) { (first, rest) } else { (HUB, named) };
     let host = if host == "index.docker.io" { HUB } else { host };
     let (path, tag) = match remainder.rsplit_once(':') {
         Some((path, tag)) => (path, Some(tag)),

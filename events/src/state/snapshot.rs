@@ -1,6 +1,7 @@
 //! A whole State as bytes: nouns only; look-ups and leaf hashes are made again when it is read.
 //! A cache, never a source of truth: it may be thrown away, and the fold of the log gives the same.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
@@ -70,7 +71,8 @@ impl State {
         postcard::to_extend(&nouns, out).expect("writing to memory does not fail")
     }
 
-    /// The state in a snapshot whose hash was checked.
+    /// The state in a snapshot, whose hash is checked by the caller: bytes that are no state are refused, a wrong state
+    /// that hangs together is not noticed.
     pub fn from_snapshot(bytes: &[u8]) -> Result<Self, Malformed> {
         let body = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Malformed::Magic)?;
         let nouns: Nouns =
@@ -97,9 +99,31 @@ impl State {
             requests: nouns.requests.into_iter().collect(),
             ..Self::default()
         };
+        state.hangs_together()?;
         state.reindex();
         state.rehash();
         Ok(state)
+    }
+
+    /// Whether the look-ups can be made of what was read: every task has its version, and every address one holder.
+    fn hangs_together(&self) -> Result<(), Malformed> {
+        let torn = |id, what: &str| Err(Malformed::Content(format!("task {id} {what}")));
+        let mut addresses = BTreeSet::new();
+        for task in self.tasks.values() {
+            if !self.versions.contains_key(&(task.service, task.version)) {
+                return torn(task.id, "runs a version that is not there");
+            }
+            if task.gone {
+                continue;
+            }
+            if task.node.is_none() && !task.legs.is_empty() {
+                return torn(task.id, "has addresses and no node");
+            }
+            if !task.legs.iter().all(|leg| addresses.insert((leg.network, leg.ip))) {
+                return torn(task.id, "has an address of another task");
+            }
+        }
+        Ok(())
     }
 
     /// Makes all look-ups again from the nouns; what `apply` keeps must equal it.
