@@ -592,3 +592,70 @@ fn repacked(gzip: &[u8]) -> Vec<u8> {
     other[4] ^= 1;
     other
 }
+
+/// An honest layer with some bytes changed, or cut off, or noise: unpacked below its directory or refused.
+#[test]
+fn any_bytes_are_a_layer_and_an_archive_or_refused() {
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, TestRunner};
+
+    let honest = Tar::default()
+        .dir("d")
+        .pax("path", b"d/long")
+        .file("f", b"content")
+        .link("d/l", "../f")
+        .hard("h", "d/long")
+        .file("d/.wh.gone", b"")
+        .file("manifest.json", br#"[{"Config":"c.json","RepoTags":["a:1"],"Layers":["l"]}]"#)
+        .file("c.json", br#"{"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#)
+        .end();
+    let change = (any::<prop::sample::Index>(), any::<u8>());
+    let changes = (prop::collection::vec(change, 0..6), any::<prop::sample::Index>(), 0..4);
+    let changed = changes.prop_map(move |(changes, cut, kind)| {
+        let mut bytes = honest.clone();
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            // Else nearly every one ends at the checksum.
+            let header = at / 512 * 512;
+            let sum: u32 = (0..512)
+                .map(|n| match n {
+                    148..156 => u32::from(b' '),
+                    n => u32::from(bytes[header + n]),
+                })
+                .sum();
+            if bytes[header + 257..].starts_with(b"ustar") {
+                bytes[header + 148..header + 156]
+                    .copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+        }
+        match kind {
+            0 => bytes.truncate(cut.index(bytes.len())),
+            1 => bytes = gzip(&bytes),
+            2 => {
+                bytes = gzip(&bytes);
+                let at = cut.index(bytes.len());
+                bytes[at] ^= 0x10;
+            }
+            _ => {}
+        }
+        bytes
+    });
+    let noise = prop::collection::vec(any::<u8>(), 0..1500);
+    let dir = tempfile::tempdir().unwrap();
+    let mut runner =
+        TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&prop_oneof![4 => changed, 1 => noise], |bytes| {
+            let layer = dir.path().join("layer");
+            fs::create_dir(&layer).unwrap();
+            drop(unpack(bytes.as_slice(), &layer, CAPS));
+            fs::remove_dir_all(&layer).unwrap();
+            let store = Store::open(dir.path().join("store")).unwrap();
+            drop(load(&store, bytes.as_slice(), CAPS));
+            let left = fs::read_dir(dir.path()).unwrap().count();
+            prop_assert_eq!(left, 1, "something lies beside the store");
+            Ok(())
+        })
+        .unwrap();
+}

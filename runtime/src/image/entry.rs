@@ -124,6 +124,7 @@ fn pax_records(mut bytes: &[u8]) -> std::io::Result<Vec<(String, Vec<u8>)>> {
         let space = bytes.iter().take(10).position(|b| *b == b' ').ok_or_else(malformed)?;
         let length: usize = std::str::from_utf8(&bytes[..space])
             .ok()
+            .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())) // "+6" is one to some readers
             .and_then(|digits| digits.parse().ok())
             .filter(|length| *length > space + 1 && *length <= bytes.len())
             .ok_or_else(malformed)?;
@@ -160,6 +161,7 @@ pub(crate) fn read<R: Read>(
         let number = || -> std::io::Result<u64> {
             std::str::from_utf8(&value)
                 .ok()
+                .filter(|text| text.bytes().all(|b| b.is_ascii_digit()))
                 .and_then(|text| text.parse().ok())
                 .ok_or_else(|| refused(format!("extension {key:?} is no number")))
         };
@@ -301,12 +303,31 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_bytes_are_a_path_and_records_or_refused(
+            noise: Vec<u8>,
+            near in "([0-9+]{1,3} [a-zé]{0,3}=?[a-z\n]{0,6}\n?){0,4}",
+            path in "[a./é]{0,12}",
+        ) {
+            for bytes in [&noise, near.as_bytes(), path.as_bytes()] {
+                drop(pax_records(bytes));
+                if let Ok(path) = relative(bytes) {
+                    let again = if path.is_empty() { b"." } else { &path[..] };
+                    proptest::prop_assert_eq!(relative(again).unwrap(), path);
+                }
+            }
+        }
+    }
+
     #[test]
     fn pax_records_are_read_by_length() {
         let records = pax_records(b"12 ab=c\nd=e\n6 x=y\n").unwrap();
         assert_eq!(records[0], ("ab".to_owned(), b"c\nd=e".to_vec()));
         assert_eq!(records[1], ("x".to_owned(), b"y".to_vec()));
-        for bad in [&b"99 a=b\n"[..], b"3 a", b"x", b"6 abc\n", b"6 a=b\n6 a=c\n"] {
+        for bad in [&b"99 a=b\n"[..], b"3 a", b"x", b"6 abc\n", b"6 a=b\n6 a=c\n", b"+6 a=b\n"] {
             assert!(pax_records(bad).is_err(), "{bad:?}");
         }
     }

@@ -201,6 +201,36 @@ mod tests {
         parse(text.as_bytes(), said, 1 << 20).expect_err(text).to_string()
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_bytes_are_a_document_or_refused(
+            noise: Vec<u8>,
+            size in "-?[0-9]{1,20}",
+            list in "[a-zA-Z]{0,9}",
+            change in (proptest::prelude::any::<proptest::sample::Index>(), 0_u8..8),
+        ) {
+            let d = format!(r#"{{"mediaType":"{list}","digest":"{D}","size":{size}}}"#);
+            let platform = r#""platform":{"architecture":"amd64","os":"linux"}"#;
+            let mut bytes = format!(
+                r#"{{"schemaVersion":2,"config":{d},"layers":[{d}],"manifests":[{}]}}"#,
+                d.replacen('{', &format!("{{{platform},"), 1)
+            )
+            .into_bytes();
+            let at = change.0.index(bytes.len());
+            bytes[at] ^= 1 << change.1;
+            for bytes in [&noise, &bytes] {
+                for said in [None, Some(ACCEPTED[0]), Some(list.as_str())] {
+                    if let Ok(Document::Index(entries)) = parse(bytes, said, 1 << 20) {
+                        drop(for_this_machine(&entries));
+                    }
+                }
+                drop((crate::image::config::parse(bytes), crate::image::config::platform(bytes)));
+            }
+        }
+    }
+
     #[test]
     fn a_manifest_has_one_meaning() {
         let d = format!(r#"{{"mediaType":"x","digest":"{D}","size":3}}"#);

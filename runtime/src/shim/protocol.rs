@@ -128,3 +128,61 @@ pub(crate) fn send_line(to: &mut impl Write, message: &impl serde::Serialize) ->
     line.push(b'\n');
     to.write_all(&line)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn reply() -> impl Strategy<Value = Reply> {
+        any::<(u8, u32, i32, Option<i32>, bool, u64, String)>().prop_map(
+            |(kind, pid, code, signal, yes, at, text)| match kind % 12 {
+                0 => Reply::Created { pid },
+                1 => Reply::Done,
+                2 => Reply::State { pid, started: yes },
+                3 => {
+                    let at = skein_events::time::Time(at);
+                    Reply::Ended(Exit { code, signal, oom: yes, at })
+                }
+                4 => Reply::Wrote,
+                5 => Reply::ExecStarted { pid },
+                6 => Reply::ExecEnded { code },
+                7 => Reply::Failed(Failure::BadCommand(text)),
+                8 => Reply::Failed(Failure::BadSetting(text)),
+                9 => Reply::Failed(Failure::HostileImage(text)),
+                10 => Reply::Failed(Failure::Busy(text)),
+                _ => Reply::Failed(Failure::Other(text)),
+            },
+        )
+    }
+
+    fn read(bytes: &[u8]) {
+        drop(serde_json::from_slice::<Request>(bytes));
+        drop(serde_json::from_slice::<Reply>(bytes));
+        drop(serde_json::from_slice::<Order>(bytes));
+        drop(serde_json::from_slice::<Exit>(bytes));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_message_is_one_line_and_reads_as_what_was_sent(
+            reply in reply(),
+            change in (any::<prop::sample::Index>(), any::<u8>()),
+            noise: Vec<u8>,
+        ) {
+            let mut line = Vec::new();
+            send_line(&mut line, &reply).unwrap();
+            prop_assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
+            let again: Reply = serde_json::from_slice(&line).unwrap();
+            prop_assert_eq!(format!("{reply:?}"), format!("{again:?}"));
+            let at = change.0.index(line.len());
+            line[at] = change.1;
+            read(&line);
+            read(&line[..at]);
+            read(&noise);
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! Archives: from any point, with redacted records, and no flipped bit goes unseen.
 
+use proptest::prelude::*;
 use skein_events::record::Position;
 
 use super::{Bed, batch, secret, simulate};
 use crate::SimDisk;
-use crate::archive::{Checked, check};
+use crate::archive::{Checked, MAGIC, check, link_bytes};
+use crate::row::{Kind, Link, Row};
 
 fn export(bed: &Bed, from: u64, to: u64) -> Vec<u8> {
     let pieces = bed.log.export(Position(from), Position(to)).unwrap();
@@ -63,4 +65,47 @@ fn a_changed_or_cut_archive_is_seen() {
         let longer = [&whole[..], b"x"].concat();
         assert!(check(longer.as_slice()).unwrap().bad.is_some());
     });
+}
+
+/// An archive that a hand wrote: it may begin with any numbers.
+fn forged(index: u64, position: u64, rows: usize) -> Vec<u8> {
+    let h = skein_events::record::Hash::default();
+    let mut link = Link { index, term: 1, h, position: Position(position) };
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&link_bytes(&link));
+    for _ in 0..rows {
+        let row = Row::seal(&link, 1, Kind::Blank, bytes::Bytes::new()).unwrap();
+        let bytes = row.encode();
+        out.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
+        out.extend_from_slice(&bytes);
+        link = Link { index: index.wrapping_add(1), h: row.h, ..link };
+    }
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&link_bytes(&link));
+    out
+}
+
+#[test]
+fn an_archive_that_begins_nowhere_or_beyond_every_log_is_refused() {
+    assert_eq!(check(forged(7, 9, 1).as_slice()).unwrap().bad, None);
+    for (index, position) in [(u64::MAX, 9), (7, u64::MAX), (7, 0)] {
+        assert!(check(forged(index, position, 1).as_slice()).unwrap().bad.is_some());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_an_archive_or_refused(
+        noise in prop::collection::vec(any::<u8>(), 0..200),
+        numbers in any::<(u64, u64)>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        drop(check(noise.as_slice()));
+        let mut archive = forged(numbers.0, numbers.1, 2);
+        let at = at.index(archive.len());
+        archive.splice(at.., noise);
+        drop(check(archive.as_slice()));
+    }
 }

@@ -94,6 +94,24 @@ mod tests {
         assert_eq!(chosen(&[br#"bearer realm="a\"b" , service=c"#]), bearer("a\"b", Some("c")));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_header_is_a_challenge_or_none(
+            noise: Vec<u8>,
+            near in "(?i:bearer|basic)( ?,?[a-zé]{0,3}=?\"?[a-z\\\\,é]{0,4}\"?){0,4}",
+            realm in "[ -~é]{0,40}",
+        ) {
+            drop(chosen(&[&noise, near.as_bytes()]));
+            let escaped = realm.replace('\\', "\\\\").replace('"', "\\\"");
+            let header = format!("Bearer service=x, realm=\"{escaped}\"");
+            let service = Some("x".to_owned());
+            let read = chosen(&[header.as_bytes()]);
+            proptest::prop_assert_eq!(read, Some(Challenge::Bearer { realm, service }));
+        }
+    }
+
     #[test]
     fn what_does_not_read_cleanly_is_no_challenge() {
         let long = format!("Bearer realm=\"{}\"", "x".repeat(5_000));
