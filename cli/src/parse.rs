@@ -140,6 +140,29 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_text_is_an_amount_or_refused(
+            text: String,
+            near in "[0-9.]{0,22}(ns|us|µs|ms|s|m|h|k|M|GiB|é)?[0-9.]{0,3}[smh]?",
+        ) {
+            for text in [&text, &near] {
+                drop((duration(text), memory(text), cpus(text), ratio(text), replicas(text)));
+                drop((key_value(text), label(text), yes_or_no(text)));
+            }
+        }
+
+        #[test]
+        fn words_are_read_as_they_were_quoted(text: String, said in proptest::collection::vec(".{0,8}", 0..5)) {
+            drop(words(&text));
+            let quoted: Vec<_> =
+                said.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+            proptest::prop_assert_eq!(words(&quoted.join(" ")), Ok(said));
+        }
+    }
+
     #[test]
     fn commands_are_split_like_a_shell_does() {
         let split = |text| words(text).unwrap();

@@ -202,3 +202,54 @@ async fn a_stopped_server_closes_its_sockets() {
         tokio::task::yield_now().await;
     }
 }
+
+/// Datagrams that are no question, nearly one, or one with a bit flipped: dropped or answered, and the next one is answered.
+#[tokio::test]
+async fn any_datagram_is_answered_or_dropped() {
+    use proptest::prelude::*;
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+
+    let served = serve(false);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(served.udp).await.unwrap();
+    let good = question("web.", RecordType::A).to_vec().unwrap();
+    let flips = prop::collection::vec((any::<prop::sample::Index>(), 0_u8..8), 1..6);
+    let valid = good.clone();
+    let broken = (flips, any::<prop::sample::Index>()).prop_map(move |(flips, cut)| {
+        let mut bytes = valid.clone();
+        for (at, bit) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+        }
+        if cut.index(4) == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        bytes
+    });
+    // Names may point back into the message: rings of pointers are as old as DNS.
+    let pointers = prop::collection::vec(prop_oneof![Just(0xc0_u8), 0_u8..32, any::<u8>()], 0..80)
+        .prop_map(|rest| [&[0, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], &rest[..]].concat());
+    let any_bytes = prop::collection::vec(any::<u8>(), 0..600);
+    let datagrams = prop_oneof![any_bytes, broken, pointers];
+    let mut runner = TestRunner::deterministic();
+    for id in 0..300_u16 {
+        let datagram = datagrams.new_tree(&mut runner).unwrap().current();
+        socket.send(&datagram).await.unwrap();
+        let mut asked = good.clone();
+        // Ids from another range than any answer to noise is looked for.
+        asked[..2].copy_from_slice(&(0x4000 + id).to_be_bytes());
+        socket.send(&asked).await.unwrap();
+        let mut answer = [0; 4096];
+        loop {
+            let length = socket.recv(&mut answer).await.unwrap();
+            if answer[..2] == asked[..2] {
+                let answer = Message::from_vec(&answer[..length]).unwrap();
+                if answer.answers.len() == 3 {
+                    break;
+                }
+            }
+        }
+    }
+    served.server.stop(task());
+}

@@ -206,6 +206,27 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_two_datagrams_are_question_and_answer_or_are_not(
+            question: Vec<u8>,
+            noise: Vec<u8>,
+            count in 0_usize..4,
+            flip in (proptest::prelude::any::<proptest::sample::Index>(), 0_u8..8),
+        ) {
+            proptest::prop_assert!(addresses(&question, &noise).is_none_or(|r| r.end <= noise.len()));
+            let (question, mut answer) = exchange(&ips(u8::try_from(count).unwrap()), |_| ());
+            let at = flip.0.index(answer.len());
+            answer[at] ^= 1 << flip.1;
+            if let Some(range) = addresses(&question, &answer) {
+                proptest::prop_assert_eq!(range.len() % RECORD, 0);
+                proptest::prop_assert!(range.end <= answer.len());
+            }
+        }
+    }
+
     #[test]
     fn an_answer_given_again_has_the_new_id_and_all_addresses() {
         let (question, answer) = exchange(&ips(4), |_| ());

@@ -582,6 +582,24 @@ mod tests {
         words.split_terminator(' ').map(str::to_owned).collect()
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_text_is_an_entry_or_refused(
+            text: String,
+            file in "\u{feff}?([A-Zé #=\t]{0,4}[=\r\n]{0,2}[ -~é]{0,6}\n?){0,5}",
+            near in "((published|target|protocol|mode)?=?[0-9a-z]{0,5}[,:/]?){0,4}",
+        ) {
+            for text in [&text, &file, &near] {
+                let found = variables(text).unwrap_or_default();
+                proptest::prop_assert!(found.iter().all(|v| !name_of(v).is_empty()));
+                drop((preference(text), port(text), attachment(text)));
+                drop((host(text), address(text), ulimit(text), capability(text)));
+            }
+        }
+    }
+
     #[test]
     fn what_is_added_and_removed_at_once() {
         let mut env = Some(words("A=1 B=2 C=3"));

@@ -180,6 +180,21 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_text_is_a_mount_or_refused(
+            text: String,
+            near in "((type|src|dst|ro|tmpfs-size|tmpfs-mode|volume-opt|bind-recursive|\"|é)=?(bind|tmpfs|volume|/a|1k|77|\"|o=a)?,?){0,5}",
+            target in "/[ -~é]{0,12}",
+        ) {
+            drop((mount(&text), mount(&near)));
+            let read = mount(&format!("type=tmpfs,\"target={}\"", target.replace('"', "\"\"")));
+            proptest::prop_assert_eq!(read.unwrap().target, Some(target));
+        }
+    }
+
     #[test]
     fn every_key_of_every_type_is_understood() {
         let all = [

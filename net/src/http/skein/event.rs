@@ -236,6 +236,19 @@ pub(super) fn line(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), serd
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_text_is_a_cursor_or_refused(text: String, near in "[0-9+]{0,11}\\.[0-9]{0,21}\\.[0-9a-fé+]{6,8}") {
+            for text in [text, near] {
+                if let Ok(cursor) = text.parse::<Cursor>() {
+                    proptest::prop_assert_eq!(cursor.to_string().parse(), Ok(cursor));
+                }
+            }
+        }
+    }
+
     #[test]
     fn cursors_are_written_and_read() {
         let cursor = Cursor::new(1, Position(8123), Hash([0xab; 32]));

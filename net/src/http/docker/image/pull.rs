@@ -227,6 +227,18 @@ mod tests {
         login(&headers).map_err(ApiError::message)
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+        #[test]
+        fn any_header_is_a_login_or_refused(
+            noise in "[!-~]{0,60}",
+            json in "\\{?(\"(username|password|auth|identitytoken|registrytoken)\":\"?[a-zA-Z0-9=:]{0,9}\"?,?){0,3}\\}?",
+        ) {
+            drop((read(&noise), read(&BASE64.encode(json))));
+        }
+    }
+
     #[test]
     fn a_login_is_read_and_never_shown() {
         let coded = |json: &str| BASE64.encode(json);
