@@ -41,6 +41,10 @@ impl Recorded {
     pub fn apart(&self) -> &Apart {
         &self.entry().apart
     }
+    /// The position before its own.
+    pub fn before(&self) -> Position {
+        Position(self.position.0.saturating_sub(1))
+    }
     /// Who, when, through what.
     pub fn envelope(&self) -> &Envelope {
         &self.batch.envelope

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod aside;
 pub mod at;
 pub mod audit;
 pub mod catalog;

@@ -1,5 +1,6 @@
 //! Why an object is as it is: a walk from its newest record down to a user's command.
 //! Each record either names the record that led to it, or follows from what happened to its own object before.
+//! What only happened beside it, a command run in a task or a label, is passed over and named.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +11,16 @@ use skein_events::record::Position;
 use skein_events::task::TaskState;
 use skein_events::task::event::TaskCreated;
 
+use crate::aside;
 use crate::history::{History, Recorded};
 use crate::step::Step;
+use crate::text;
 
 /// Longest chain that is told: a task restarted a thousand times has a thousand causes. What is left out in the middle
 /// is named, and the user's command is told in any case.
 pub const STEPS_MAX: usize = 64;
+/// As many of the records that left an object what it was are told; of the others, how many there are.
+const ASIDE_MAX: usize = 3;
 
 /// The answer to "why".
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -30,8 +35,8 @@ pub struct Why {
 
 /// Why an object is as it was at a position. An object nobody recorded has an empty chain.
 pub fn why(history: &impl History, object: ObjectId, upto: Position) -> Why {
+    let (mut next, aside) = aside::newest(history, object, upto);
     let mut chain: Vec<Step> = Vec::new();
-    let mut next = newest(history, history.of_object(object, upto));
     // What the object is in the place of, while the chain tells why that one had to be replaced.
     let mut instead: Option<ObjectId> = None;
     while let Some(record) = next.and_then(|position| history.record(position)) {
@@ -40,13 +45,16 @@ pub fn why(history: &impl History, object: ObjectId, upto: Position) -> Why {
             instead = Some(ObjectId::Task(*old));
         }
         if instead.is_some() && matches!(record.event(), Event::NodeStateChanged(_)) {
-            let earlier = |old| newest(history, history.of_object(old, before(&record)));
+            let earlier = |old| aside::newest(history, old, record.before()).0;
             cause = record.envelope().cause.or_else(|| instead.take().and_then(earlier));
         }
         let (room, last) = (chain.len() < STEPS_MAX, cause.is_none());
         if room || last {
             let mut step = Step::of(history, &record);
             step.details.extend(passed);
+            if chain.is_empty() {
+                step.details.extend(since(history, &aside));
+            }
             if !room {
                 step.details.push(format!("only the last {STEPS_MAX} steps since then are told"));
             }
@@ -78,52 +86,54 @@ pub fn timeline(
     records.map(|record| Step::of(history, &record)).collect()
 }
 
-fn before(record: &Recorded) -> Position {
-    Position(record.position.0.saturating_sub(1))
+/// What happened to an object since and left it what it was.
+fn since(history: &impl History, aside: &[Position]) -> Vec<String> {
+    let told = aside.iter().take(ASIDE_MAX).filter_map(|position| history.record(*position));
+    let mut lines: Vec<String> = told
+        .map(|record| {
+            let what = text::sentence(history.catalog(), record.event());
+            format!("since then: {what}, at {}", record.position)
+        })
+        .collect();
+    match aside.len().saturating_sub(ASIDE_MAX) {
+        0 => {}
+        1 => lines.push("since then: 1 more record of that kind".to_owned()),
+        more => lines.push(format!("since then: {more} more records of that kind")),
+    }
+    lines
 }
 
 /// The record that led to this one, always an earlier one; and what lies between and is not told by itself.
 fn cause(history: &impl History, record: &Recorded) -> (Option<Position>, Vec<String>) {
-    let before = before(record);
-    let own = || record.event().subject().map(|o| history.of_object(o, before)).unwrap_or_default();
+    let before = record.before();
+    let own = || record.event().subject().and_then(|o| aside::newest(history, o, before).0);
     let named = record.envelope().cause.filter(|p| *p < record.position);
+    let named = named.and_then(|position| aside::passed(history, position));
     match &record.envelope().who {
         Who::User { .. } => (None, Vec::new()),
         Who::Node { .. } => {
-            let (position, passed) = past_statuses(history, own());
+            let own = record.event().subject().map(|o| history.of_object(o, before));
+            let (position, passed) = past_statuses(history, own.unwrap_or_default());
             (position.or(named), passed)
         }
         Who::Planner { name } => {
             let cause = match name {
                 // These plan many objects in one command, whose cause is the newest of all: their own past tells more.
-                Planner::Scheduler | Planner::Withdraw | Planner::Reaper => {
-                    newest(history, own()).or(named)
-                }
+                Planner::Scheduler | Planner::Withdraw | Planner::Reaper => own().or(named),
                 // Told to run after a delay: what happened to it in between tells more than its birth.
                 Planner::Replicated | Planner::Global | Planner::Update
                     if starts(record.event()) =>
                 {
-                    newest(history, own()).or(named)
+                    own().or(named)
                 }
-                Planner::Replicated | Planner::Global | Planner::Update => named
-                    .or_else(|| of_service(history, record, before))
-                    .or_else(|| newest(history, own())),
-                Planner::Liveness | Planner::Checkpoint => named.or_else(|| newest(history, own())),
+                Planner::Replicated | Planner::Global | Planner::Update => {
+                    named.or_else(|| of_service(history, record, before)).or_else(own)
+                }
+                Planner::Liveness | Planner::Checkpoint => named.or_else(own),
             };
             (cause, Vec::new())
         }
     }
-}
-
-/// The newest of an object's records that can be why it is as it is.
-fn newest(history: &impl History, own: Vec<Position>) -> Option<Position> {
-    let event = |position: &Position| history.record(*position);
-    own.into_iter().find(|p| event(p).is_none_or(|record| !leads_to_nothing(record.event())))
-}
-
-/// A command run inside a task led to nothing that a record tells.
-fn leads_to_nothing(event: &Event) -> bool {
-    matches!(event, Event::TaskExecStarted(_))
 }
 
 /// Whether a task that was made ready is told to run.
@@ -135,17 +145,17 @@ fn starts(event: &Event) -> bool {
 fn past_statuses(history: &impl History, own: Vec<Position>) -> (Option<Position>, Vec<String>) {
     let mut passed = Vec::new();
     for position in own {
-        match history.record(position).as_ref().map(Recorded::event) {
-            Some(Event::TaskStatusChanged(e)) if !e.status.state.is_terminal() => {
+        let Some(record) = history.record(position) else { continue };
+        match record.event() {
+            Event::TaskStatusChanged(e) if !e.status.state.is_terminal() => {
                 passed.push(format!("{} at {position}", e.status.state.as_str()));
             }
-            Some(event) if leads_to_nothing(event) => {}
-            Some(_) => {
+            _ if aside::is_aside(history, &record) => {}
+            _ => {
                 let line = format!("on its way: {}", passed.join(", "));
                 let told = if passed.is_empty() { Vec::new() } else { vec![line] };
                 return (Some(position), told);
             }
-            None => {}
         }
     }
     (None, Vec::new())
@@ -155,5 +165,5 @@ fn past_statuses(history: &impl History, own: Vec<Position>) -> (Option<Position
 fn of_service(history: &impl History, record: &Recorded, before: Position) -> Option<Position> {
     let Some(ObjectId::Task(task)) = record.event().subject() else { return None };
     let service = history.catalog().service_of(task)?;
-    history.of_object(ObjectId::Service(service), before).first().copied()
+    aside::newest(history, ObjectId::Service(service), before).0
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use expect_test::{Expect, expect};
 use skein_events::command::{Command, Sighting};
 use skein_events::id::ObjectId;
-use skein_events::node::NodeState;
+use skein_events::node::{Availability, NodeState};
 use skein_events::record::Position;
 use skein_events::task::spec::{Resources, RestartCondition};
 use skein_events::task::{TaskState, TaskStatus};
@@ -87,6 +87,70 @@ fn a_running_task_leads_to_the_users_command() {
         &expect![[r#"
         @6 node n2 became ready: test: Ready (liveness)
         @3 node n2 joined as a worker at 192.168.0.2:2377 (root)
+    "#]],
+    );
+}
+
+#[test]
+fn what_only_happened_to_an_object_hides_no_cause() {
+    let mut world = World::of(1);
+    let web = world.service(service("web", 1, &[]));
+    world.run();
+    let task = world.task(web, 1).id;
+    for program in ["true", "ls", "ps", "sh"] {
+        world.user(Command::StartExec { task, program: program.to_owned() });
+    }
+    let labels = vec![("rack".to_owned(), "7".to_owned())];
+    let availability = Availability::Active;
+    world.user(Command::UpdateNode { id: node_id(1), availability, labels, if_changed: None });
+    world.user(Command::ScaleService { id: web, replicas: 2, if_changed: None });
+    let mut spec = Box::new(world.state.services[&web].spec.clone());
+    spec.labels = vec![("tier".to_owned(), "front".to_owned())];
+    world.user(Command::UpdateService { id: web, spec, env: Vec::new(), if_changed: None });
+    world.run();
+    check_why(
+        &world,
+        "web.1",
+        &expect![[r#"
+        @7 task web.1 runs on node n1 (node 7mxzxt6776na)
+            since then: a command was run in task web.1: sh, at @11
+            since then: a command was run in task web.1: ps, at @10
+            since then: a command was run in task web.1: ls, at @9
+            since then: 1 more record of that kind
+        @6 task web.1 was put on node n1 (scheduler)
+            1 node looked at
+            node n1: chosen: 0 tasks of this service, 0 in all
+        @5 task web.1 was created (replicated)
+        @4 service web was created with 1 task of busybox:latest (root)
+    "#]],
+    );
+    check_why(
+        &world,
+        "web.2",
+        &expect![[r#"
+        @17 task web.2 runs on node n1 (node 7mxzxt6776na)
+        @16 task web.2 was put on node n1 (scheduler)
+            1 node looked at
+            node n1: chosen: 1 task of this service, 1 in all
+        @15 task web.2 was created (replicated)
+        @13 service web was scaled to 2 (root)
+    "#]],
+    );
+    check_why(
+        &world,
+        "web",
+        &expect![[r#"
+        @13 service web was scaled to 2 (root)
+            since then: service web was updated to busybox:latest, at @14
+    "#]],
+    );
+    check_why(
+        &world,
+        "n1",
+        &expect![[r#"
+        @3 node n1 became ready: test: Ready (liveness)
+            since then: node n1 takes tasks, at @12
+        @2 node n1 joined as a manager at 192.168.0.1:2377 (root)
     "#]],
     );
 }
