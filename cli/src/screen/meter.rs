@@ -25,6 +25,16 @@ pub(crate) struct Meter {
     whole: ProgressBar,
     slots: BTreeMap<u64, ProgressBar>,
     end: ProgressBar,
+    /// What was drawn last: what is as it was is not drawn again, because each drawing is seen to flicker.
+    drawn: Drawn,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Drawn {
+    done: u64,
+    of: u64,
+    steps: BTreeMap<u64, Step>,
+    end: String,
 }
 
 impl Meter {
@@ -35,16 +45,29 @@ impl Meter {
             lines.add(bar)
         };
         let (whole, end) = (line("{msg}"), line("{msg}"));
-        Self { lines, whole, slots: BTreeMap::new(), end }
+        Self { lines, whole, slots: BTreeMap::new(), end, drawn: Drawn::default() }
     }
 
-    /// Draws what is so now.
+    /// Draws what is so now, as far as it is not what was drawn.
     pub(crate) fn show(&mut self, done: u64, of: u64, steps: &BTreeMap<u64, Step>, end: &str) {
-        self.whole.set_length(of);
-        self.whole.set_position(done);
+        let now = Drawn { done, of, steps: steps.clone(), end: end.to_owned() };
+        if now == self.drawn {
+            return;
+        }
+        let before = std::mem::replace(&mut self.drawn, now);
         let many = steps.len() > SLOTS_MAX;
-        self.whole.set_style(style(&if many { format!("{{msg}} {BAR}") } else { "{msg}".into() }));
-        self.whole.set_message(format!("overall progress: {done} out of {of} tasks"));
+        if (before.done, before.of, before.steps.len() > SLOTS_MAX) != (done, of, many)
+            || before.steps.is_empty()
+        {
+            self.whole.set_style(style(&if many {
+                format!("{{msg}} {BAR}")
+            } else {
+                "{msg}".into()
+            }));
+            self.whole.set_length(of);
+            self.whole.set_position(done);
+            self.whole.set_message(format!("overall progress: {done} out of {of} tasks"));
+        }
         let gone = |slot: &u64| many || !steps.contains_key(slot);
         for slot in self.slots.keys().copied().filter(gone).collect::<Vec<_>>() {
             if let Some(bar) = self.slots.remove(&slot) {
@@ -53,27 +76,23 @@ impl Meter {
             }
         }
         for (slot, step) in steps.iter().filter(|_| !many) {
-            let before = self.slots.range(..slot).next_back().map_or(&self.whole, |(_, bar)| bar);
-            let bar = match self.slots.get(slot) {
-                Some(bar) => bar.clone(),
-                None => self.lines.insert_after(before, ProgressBar::new(0)),
-            };
-            bar.set_prefix(format!("{slot}/{of}"));
-            match step {
-                Step::Stage(stage, stages, name) => {
-                    bar.set_style(style(&format!("{{prefix}}: {{msg:9}} {BAR}")));
-                    bar.set_length(*stages);
-                    bar.set_position(*stage);
-                    bar.set_message(name.clone());
-                }
-                Step::Stuck(why) => {
-                    bar.set_style(style("{prefix}: {msg}"));
-                    bar.set_message(super::table::printable(why));
+            match self.slots.get(slot) {
+                Some(_) if before.of == of && before.steps.get(slot) == Some(step) => {}
+                Some(bar) => dress(bar, format!("{slot}/{of}"), step),
+                None => {
+                    // Dressed before it is shown: a new one would be drawn as the library's own.
+                    let bar = ProgressBar::hidden();
+                    dress(&bar, format!("{slot}/{of}"), step);
+                    let above = self.slots.range(..slot).next_back();
+                    let bar = self.lines.insert_after(above.map_or(&self.whole, |(_, b)| b), bar);
+                    bar.tick();
+                    self.slots.insert(*slot, bar);
                 }
             }
-            self.slots.insert(*slot, bar);
         }
-        self.end.set_message(end.to_owned());
+        if before.end != end {
+            self.end.set_message(end.to_owned());
+        }
     }
 
     /// A line above the others, which stays.
@@ -85,6 +104,24 @@ impl Meter {
     pub(crate) fn finish(self) {
         for bar in std::iter::once(&self.whole).chain(self.slots.values()).chain([&self.end]) {
             bar.abandon();
+        }
+    }
+}
+
+/// Gives a slot's line what it says.
+fn dress(bar: &ProgressBar, prefix: String, step: &Step) {
+    match step {
+        Step::Stage(stage, stages, name) => {
+            bar.set_style(style(&format!("{{prefix}}: {{msg:9}} {BAR}")));
+            bar.set_length(*stages);
+            bar.set_position(*stage);
+            bar.set_prefix(prefix);
+            bar.set_message(name.clone());
+        }
+        Step::Stuck(why) => {
+            bar.set_style(style("{prefix}: {msg}"));
+            bar.set_prefix(prefix);
+            bar.set_message(super::table::printable(why));
         }
     }
 }
@@ -106,11 +143,12 @@ mod tests {
 
     /// What was written since it was last looked at.
     #[derive(Clone, Debug, Default)]
-    struct Paper(Arc<Mutex<String>>);
+    struct Paper(Arc<Mutex<String>>, Arc<Mutex<String>>);
 
     impl Paper {
         fn write(&self, text: &str) -> io::Result<()> {
             self.0.lock().unwrap().push_str(text);
+            self.1.lock().unwrap().push_str(text);
             Ok(())
         }
         fn lines(&self) -> String {
@@ -158,6 +196,26 @@ mod tests {
         meter.show(1, of, &steps.into_iter().collect(), end);
         meter.finish();
         paper.lines()
+    }
+
+    #[test]
+    fn what_did_not_change_is_not_drawn_again_and_a_new_line_is_ours_at_once() {
+        let paper = Paper::default();
+        let mut meter =
+            Meter::new(ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255));
+        let stage = |n, name: &str| Step::Stage(n, 9, name.to_owned());
+        let first = BTreeMap::from([(1, stage(9, "running")), (3, stage(2, "allocated"))]);
+        meter.show(1, 3, &first, "");
+        paper.1.lock().unwrap().clear();
+        meter.show(1, 3, &first, "");
+        assert_eq!(*paper.1.lock().unwrap(), "", "drawn though nothing changed");
+        let mut second = first.clone();
+        second.insert(2, stage(1, "new"));
+        meter.show(1, 3, &second, "");
+        meter.finish();
+        let all = paper.1.lock().unwrap().clone();
+        assert!(all.contains("2/3: new"), "{all}");
+        assert!(!all.contains("0/0") && !all.contains('\u{2588}'), "{all}");
     }
 
     #[test]
