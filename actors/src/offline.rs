@@ -1,4 +1,4 @@
-//! The log of a node whose daemon does not run, looked at and left as it is.
+//! The log of a node whose daemon does not run, looked at and left as it is; of one whose daemon runs, whom to ask.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,37 @@ use crate::history;
 /// Where the log lies below a data root.
 pub const FOLDER: &str = "swarm";
 
-/// The state a log gives at a moment, or its newest.
-pub fn state(data_root: &Path, moment: Option<Moment>) -> Result<State, Failure> {
-    let unavailable = |e: skein_store::Error| Failure::Unavailable(e.to_string());
-    let disk = FrozenDisk::open(&data_root.join(FOLDER)).map_err(unavailable)?;
+/// The file of a data root that says where its daemon listens, as the user writes it: `unix:///run/skein/skein.sock`.
+/// It holds while the data root is in use, and means nothing when it is not.
+pub const HOST_FILE: &str = "host";
+
+/// A data root as somebody finds it who is not its daemon.
+#[derive(Debug)]
+pub enum Found {
+    /// No daemon uses it: the state its log gives.
+    Stopped(Box<State>),
+    /// Its daemon runs, and listens there.
+    Running {
+        /// As it was started with.
+        host: String,
+    },
+}
+
+/// The state a log gives at a moment, or its newest; or which daemon to ask, because it writes there.
+pub fn state(data_root: &Path, moment: Option<Moment>) -> Result<Found, Failure> {
+    let disk = match FrozenDisk::open(&data_root.join(FOLDER)) {
+        Ok(disk) => disk,
+        Err(skein_store::Error::InUse { root, by }) => {
+            let file = data_root.join(HOST_FILE);
+            let host = std::fs::read_to_string(file).map_err(|_| {
+                Failure::Unavailable(format!(
+                    "{by} uses {root}, and it is not known where it listens"
+                ))
+            })?;
+            return Ok(Found::Running { host: host.trim().to_owned() });
+        }
+        Err(error) => return Err(Failure::Unavailable(error.to_string())),
+    };
     // The writer is never run: nothing is written, so nothing can fail to be.
     let (log, _writer) =
         Log::open(Arc::new(disk), Options::default(), |_| ()).map_err(history::broken)?;
@@ -30,5 +57,5 @@ pub fn state(data_root: &Path, moment: Option<Moment>) -> Result<State, Failure>
             history::resolve(&log, moment, now)?
         }
     };
-    history::state_at(&log, position)
+    Ok(Found::Stopped(Box::new(history::state_at(&log, position)?)))
 }

@@ -8,6 +8,7 @@ use skein_events::codec::Batch;
 use skein_events::command::Command;
 use skein_events::decide::Context;
 use skein_events::envelope::Envelope;
+use skein_events::event::Event;
 use skein_events::id::IdSource;
 use skein_events::plan;
 use skein_events::record::Position;
@@ -45,6 +46,7 @@ pub fn rehearse(
     };
     let valid_at = state.position;
     play.act(caller, None, command)?;
+    let asked = changed(state, &play.memory, play.tip.position);
     let (mut refused, mut cut) = (Vec::new(), true);
     for _ in 0..ROUNDS_MAX {
         let touched = std::mem::take(&mut play.touched);
@@ -72,9 +74,39 @@ pub fn rehearse(
     }
     let records = (valid_at.0 + 1..=play.tip.position.0).map(Position);
     let recorded = records.filter_map(|position| play.memory.record(position));
-    let steps = recorded.map(|r| reasons::step(Step::of(&play.memory, &r))).collect();
+    let told = recorded.map(|r| reasons::step(Step::of(&play.memory, &r)));
+    let mut steps: Vec<_> = told.collect();
+    for (step, lines) in steps.iter_mut().zip(asked) {
+        step.details.extend(lines);
+    }
     let differences = diff::diff(state, &play.tip);
     Ok(Rehearsal { valid_at, steps, differences, refused, cut, reclaimed: 0 })
+}
+
+/// What each record of the command itself changes of its object, as the log tells it.
+fn changed(before: &State, memory: &Memory, upto: Position) -> Vec<Vec<String>> {
+    let mut folded = before.clone();
+    let positions = (before.position.0 + 1..=upto.0).map(Position);
+    let recorded = positions.filter_map(|position| memory.record(position));
+    let mut all = Vec::new();
+    for recorded in recorded {
+        let before = folded.clone();
+        folded.apply(recorded.record(), &mut Touched::Ignored);
+        let fields = match recorded.event().subject() {
+            Some(object) => diff::patch(&before, &folded, object),
+            None => Vec::new(),
+        };
+        let event = recorded.event();
+        let idle = matches!(
+            event,
+            Event::ServiceUpdated(_) | Event::ServiceScaled(_) | Event::NodeUpdated(_)
+        );
+        all.push(match fields[..] {
+            [] if idle => vec!["nothing of it changes".to_owned()],
+            _ => fields.iter().map(ToString::to_string).collect(),
+        });
+    }
+    all
 }
 
 struct Play {
@@ -217,12 +249,38 @@ mod tests {
         assert!(!rehearsal.cut && rehearsal.refused.is_empty());
         let told = told(&rehearsal);
         assert_eq!(told[0], "service web was scaled to 3");
+        let changes = "spec.mode.replicated.replicas: 1 -> 3";
+        assert_eq!(rehearsal.steps[0].details, [changes]);
         for expected in ["task web.2 was created", "task web.3 was put on node n1"] {
             assert!(told.contains(&expected), "{expected} in {told:?}");
         }
         assert!(rehearsal.differences.iter().any(|d| d.name == "web.3"));
         // The same command on the same state is played the same.
         assert_eq!(rehearse(&state, user(), &scale, Time(2_000_000_000)), Ok(rehearsal));
+    }
+
+    #[test]
+    fn what_an_update_changes_is_told_or_that_it_changes_nothing() {
+        let (state, id) = lived();
+        let update = |change: fn(&mut ServiceSpec), env: &[&str]| {
+            let mut spec = Box::new(state.services[&id].spec.clone());
+            change(&mut spec);
+            let env = env.iter().map(|&line| line.to_owned()).collect();
+            let command = Command::UpdateService { id, spec, env, if_changed: None };
+            let rehearsal = rehearse(&state, user(), &command, Time(2_000_000_000)).unwrap();
+            rehearsal.steps[0].details.join("\n")
+        };
+        assert_eq!(update(|_| (), &[]), "nothing of it changes");
+        assert_eq!(update(|_| (), &["A=secret"]), r#"+ env.A: "a value""#);
+        let many = |spec: &mut ServiceSpec| {
+            spec.labels = vec![("tier".to_owned(), "front".to_owned())];
+            spec.task.container.image = "hello:2".to_owned();
+            spec.update.monitor = Span::seconds(90);
+        };
+        let lines = "+ spec.labels.tier: front\n\
+                     spec.task.container.image: hello:1 -> hello:2\n\
+                     spec.update.monitor: 5s -> 1m30s";
+        assert_eq!(update(many, &[]), lines);
     }
 
     #[test]

@@ -83,12 +83,15 @@ fn host(words: &[OsString]) -> Host {
 /// Where the names of objects are, and at which path in each object, by what help calls such an argument.
 fn names(argument: &str) -> Option<(&'static str, &'static [&'static str])> {
     Some(match argument {
-        "SERVICE" | "SERVICE=REPLICAS" | "OBJECT" => ("/services", &["/Spec/Name"]),
+        "SERVICE" | "SERVICE|TASK" | "SERVICE=REPLICAS" | "OBJECT" => {
+            ("/services", &["/Spec/Name"])
+        }
         "TASK" => ("/containers/json", &["/Labels/com.docker.swarm.task.name"]),
         "NODE" => ("/nodes", &["/Description/Hostname", "/ID"]),
         "NETWORK" => ("/networks", &["/Name"]),
         "IMAGE" => ("/images/json", &["/RepoTags"]),
         "VOLUME" => ("/volumes", &["/Name"]),
+        "CONSUMER" => ("/skein/v1/consumers", &["/name"]),
         _ => return None,
     })
 }
@@ -178,10 +181,16 @@ mod tests {
         let daemon = Daemon::answering([
             ("GET /v1.41/services", 200, services),
             ("GET /v1.41/images/json", 200, images),
+            ("GET /v1.41/volumes", 200, r#"{"Volumes":[{"Name":"data"}]}"#.to_owned()),
+            ("GET /skein/v1/consumers", 200, r#"[{"name":"audit"}]"#.to_owned()),
         ]);
         assert_eq!(offered(&daemon, &["service", "rm", ""]), ["api", "web"]);
         assert_eq!(offered(&daemon, &["service", "scale", "w"]), ["web="]);
         assert_eq!(offered(&daemon, &["service", "create", "hel"]), ["hello:1", "hello:2"]);
+        assert_eq!(offered(&daemon, &["service", "logs", "w"]), ["web"]);
+        assert_eq!(offered(&daemon, &["volume", "rm", ""]), ["data"]);
+        assert_eq!(offered(&daemon, &["consumer", "rm", ""]), ["audit"]);
+        assert_eq!(offered(&daemon, &["consumer", "seek", "a"]), ["audit"]);
         assert_eq!(offered(&daemon, &["network", "rm", ""]), [""; 0], "refused");
         assert_eq!(offered(&daemon, &["netw"]), ["network"]);
     }

@@ -59,6 +59,11 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let _lock = FileDisk::open(&data_root)?;
     let _run_lock = (run_root != data_root).then(|| own_run_root(&run_root)).transpose()?;
     let listener = listen(&args.host)?;
+    // Whoever finds the data root in use asks there: `skein replay --data-root`. A full disk must not stop a start.
+    let address = format!("unix://{}\n", args.host.display());
+    if let Err(error) = fs::write(data_root.join(skein_actors::offline::HOST_FILE), address) {
+        tracing::warn!(%error, "cannot write down in the data root where the daemon listens");
+    }
     let id = identity(&data_root)?;
     let metrics = args.metrics_addr.map(listen_for_metrics).transpose()?;
 

@@ -1,9 +1,10 @@
-//! `skein diff`: what differs between two moments of the swarm; and how a changed field reads, for the log's patches too.
+//! `skein diff`: what differs between two moments of the swarm.
 
 use std::str::FromStr;
 
 use serde::Deserialize;
 use serde_json::Value;
+use skein_events::view::field::Field;
 
 use crate::args::{At, Moment};
 use crate::client::Query;
@@ -62,14 +63,6 @@ struct Difference {
     fields: Vec<Field>,
 }
 
-/// One field that is not what it was.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Field {
-    path: String,
-    before: Value,
-    after: Value,
-}
-
 impl Diff {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let query = Query::default()
@@ -94,19 +87,9 @@ impl Diff {
             let said = if known { String::new() } else { format!(" {change}") };
             session.screen.line(format_args!("{sign} {name} ({object}){said}"))?;
             for field in fields {
-                session.screen.line(format_args!("    {}", told(field)))?;
+                session.screen.line(format_args!("    {field}"))?;
             }
         }
         Ok(())
-    }
-}
-
-/// `spec.mode.replicated.replicas: 3 -> 5`; what was not there before, or is not any more, stands alone.
-pub(crate) fn told(field: &Field) -> String {
-    let Field { path, before, after } = field;
-    match (before.is_null(), after.is_null()) {
-        (true, _) => format!("+ {path}: {after}"),
-        (false, true) => format!("- {path}: {before}"),
-        (false, false) => format!("{path}: {before} -> {after}"),
     }
 }

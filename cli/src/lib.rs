@@ -49,7 +49,7 @@ use crate::session::Session;
 
 /// Runs one command line, program name first, on this process's standard streams; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
-    let words: Vec<OsString> = arguments.into_iter().collect();
+    let words = asked_for_help(arguments.into_iter().collect());
     if completion::answered(&words) {
         return 0;
     }
@@ -69,6 +69,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> i32 {
         }
     };
     finish(outcome, &mut screen)
+}
+
+/// `skein help service create` is `skein service create --help`.
+fn asked_for_help(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
 }
 
 /// Runs a command that talks to the daemon, until it ends or the user presses Ctrl-C.

@@ -53,6 +53,15 @@ pub(crate) fn duration(text: &str) -> Result<i64, String> {
     if text.is_empty() { Err(WRONG.to_owned()) } else { Ok(total) }
 }
 
+/// A time: RFC 3339, or a date with or without a time of day, which is then this machine's, as Docker's client has it.
+pub(crate) fn time(text: &str) -> Option<jiff::Timestamp> {
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Some(time);
+    }
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    jiff::tz::TimeZone::system().to_timestamp(local).ok()
+}
+
 /// Yes or no as Go reads them.
 pub(crate) fn yes_or_no(text: &str) -> Result<bool, String> {
     match text {

@@ -1,24 +1,27 @@
-//! `skein replay`: the whole state of the swarm at a moment, from a running daemon or from the data root of a stopped one.
+//! `skein replay`: the whole state of the swarm at a moment, from a running daemon or from a data root.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use skein_actors::offline::{self, Found};
 use skein_events::view::whole;
 
-use crate::args::{At, Moment};
+use crate::args::{At, Host, Moment};
+use crate::client::Client;
 use crate::failure::Failure;
 use crate::session::Session;
 
 /// Fold the log to a state and print it
 ///
-/// All there is of the swarm as JSON, or its digest, which is the same on every manager. A stopped
-/// node's log is read from its data root; not a byte of it is changed.
+/// All there is of the swarm as JSON, or its digest, which is the same on every manager. With the data
+/// root of a stopped node its log is read there, and not a byte of it is changed; with that of a running
+/// one its daemon is asked.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Replay {
     /// Fold up to there; without it, everything
     #[arg(long, visible_alias = "at", value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
     to: Option<Moment>,
-    /// Data root of a node whose daemon does not run
+    /// Data root of a node, in place of a daemon to talk to
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
     /// Print only the position and the digest
@@ -28,11 +31,21 @@ pub(crate) struct Replay {
 
 impl Replay {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let answer = match &self.data_root {
-            None => session.client.read("/skein/v1/state", &At { at: self.to }).await?,
-            Some(root) => stopped(root, self.to.as_ref())?,
+        const PATH: &str = "/skein/v1/state";
+        let at = At { at: self.to };
+        let answer: Value = match &self.data_root {
+            None => session.client.read(PATH, &at).await?,
+            Some(root) => match looked_at(root, at.at.as_ref())? {
+                Found::Running { host } => {
+                    let host: Host = host.parse().map_err(Failure::failed)?;
+                    Client::new(host).read(PATH, &at).await?
+                }
+                Found::Stopped(mut state) => {
+                    let (position, digest) = (state.position.0, state.digest().to_string());
+                    json!({ "position": position, "digest": digest, "state": whole::json(&state) })
+                }
+            },
         };
-        let answer: Value = answer;
         if self.digest {
             let digest = answer["digest"].as_str().unwrap_or_default();
             return session.screen.line(format_args!("@{} {digest}", answer["position"]));
@@ -42,13 +55,12 @@ impl Replay {
     }
 }
 
-fn stopped(root: &std::path::Path, to: Option<&Moment>) -> Result<Value, Failure> {
+/// The log of a data root that no daemon uses, or the daemon that uses it.
+fn looked_at(root: &std::path::Path, to: Option<&Moment>) -> Result<Found, Failure> {
     let moment = to.map(|moment| moment.to_string().parse()).transpose().map_err(Failure::Usage)?;
-    let mut state = skein_actors::offline::state(root, moment).map_err(|failure| {
+    offline::state(root, moment).map_err(|failure| {
         let text = format!("{}: {failure}", root.display());
         let hint = "a node whose daemon runs is asked without --data-root".to_owned();
         Failure::Failed { text, hint: Some(hint) }
-    })?;
-    let digest = state.digest().to_string();
-    Ok(json!({ "position": state.position.0, "digest": digest, "state": whole::json(&state) }))
+    })
 }

@@ -48,6 +48,9 @@ pub(crate) async fn remove_so(
     because: &Because,
 ) -> Result<(), Failure> {
     let mut refused = None;
+    if objects.iter().any(String::is_empty) {
+        return Err(Failure::Usage("a name is empty".to_owned()));
+    }
     for object in objects {
         let path = format!("{route}/{}{query}", encode(object));
         match session.client.order(Method::DELETE, &path, nothing(), because).await {
@@ -114,6 +117,11 @@ pub(crate) async fn confirmed(
         return Ok(());
     }
     Err(Failure::failed("nothing was removed: answer y, or add --force"))
+}
+
+/// A dry run of what would do nothing.
+pub(crate) fn nothing_to_do(session: &mut Session) -> Result<(), Failure> {
+    session.screen.line("dry run: nothing was changed; there is nothing to do")
 }
 
 /// Tells how much of the disk is free again.

@@ -17,7 +17,7 @@ use crate::session::Session;
 /// to begin where the one before it ends.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// Archives made by `skein log export` or `skein log archive`, in their order
+    /// Archives made by `skein log export`, in their order, or the directory of `skein log archive`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Form of the answer: table, json, or a Go template, like '{{.records}} {{.head}}'
@@ -89,7 +89,7 @@ impl Verify {
 /// Checks archives one after another; ends at the first that is bad.
 fn archives(session: &mut Session, files: &[PathBuf], form: &Form) -> Result<(), Failure> {
     let mut last: Option<Checked> = None;
-    for file in files {
+    for file in &whole(files)? {
         let name = file.display();
         let found = checked(file)?;
         let answer = serde_json::to_value(&found).expect("numbers and text are JSON");
@@ -113,6 +113,30 @@ fn archives(session: &mut Session, files: &[PathBuf], form: &Form) -> Result<(),
         last = Some(found);
     }
     Ok(())
+}
+
+/// The files that are meant: in the place of a directory, as `log archive` fills it, its archives in their order.
+fn whole(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut all = Vec::new();
+    for file in files {
+        if !file.is_dir() {
+            all.push(file.clone());
+            continue;
+        }
+        let named = |error| Failure::failed(format!("{}: {error}", file.display()));
+        let mut below = Vec::new();
+        for entry in std::fs::read_dir(file).map_err(named)? {
+            below.push(entry.map_err(named)?.path());
+        }
+        below.retain(|path| path.extension().is_some_and(|ending| ending == "sklog"));
+        if below.is_empty() {
+            let text = format!("{}: there is no archive in this directory", file.display());
+            return Err(Failure::failed(text));
+        }
+        below.sort();
+        all.extend(below);
+    }
+    Ok(all)
 }
 
 /// What the check of an archive finds.

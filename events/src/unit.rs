@@ -45,6 +45,33 @@ pub struct NanoCpus(pub u64);
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+impl Bytes {
+    /// In decimal units with three digits, as Docker's client writes what lies on a disk: `1.98MB`.
+    pub fn decimal(self) -> String {
+        const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+        let (mut whole, mut unit, mut divisor) = (self.0, 0, 1_u64);
+        while whole >= 1000 && unit + 1 < UNITS.len() {
+            divisor *= 1000;
+            whole = self.0 / divisor;
+            unit += 1;
+        }
+        let digits = match whole {
+            0..10 => 2,
+            10..100 => 1,
+            _ => 0,
+        };
+        let scale = 10_u128.pow(digits);
+        let scaled = (u128::from(self.0) * scale * 2 / u128::from(divisor)).div_ceil(2);
+        let (front, back) = (scaled / scale, scaled % scale);
+        let width = usize::try_from(digits).expect("digits is at most 2");
+        let fraction = format!("{back:0width$}");
+        let fraction = fraction.trim_end_matches('0');
+        let point =
+            if digits == 0 || fraction.is_empty() { String::new() } else { format!(".{fraction}") };
+        format!("{front}{point}{}", UNITS[unit])
+    }
+}
+
 impl FromStr for Bytes {
     type Err = InvalidBytes;
     /// A number and a binary unit as Docker's clients take them: `1.5m`, `64 MiB`, `2T`, `1048576`; what is less than a
@@ -276,6 +303,20 @@ impl<'de> serde::Deserialize<'de> for Subnet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1_984_162, "1.98MB"),
+            (2_000_000, "2MB"),
+            (12_345_678, "12.3MB"),
+            (123_456_789_012, "123GB"),
+        ] {
+            assert_eq!(Bytes(bytes).decimal(), text);
+        }
+    }
 
     #[test]
     fn bytes_are_read_as_dockers_clients_write_them() {

@@ -174,6 +174,24 @@ pub struct Rehearsal {
 }
 
 impl Rehearsal {
+    /// Adds what another command, given after these, would do.
+    pub fn add(all: &mut Option<Self>, next: Self) {
+        let Some(all) = all else {
+            *all = Some(next);
+            return;
+        };
+        let Self { valid_at: _, steps, differences, refused, cut, reclaimed } = next;
+        let passed = all.steps.len() as u64;
+        all.steps.extend(steps.into_iter().map(|step| {
+            let position = Position(step.position.0 + passed);
+            WhyStep { position, ..step }
+        }));
+        all.differences.extend(differences);
+        all.refused.extend(refused);
+        all.cut |= cut;
+        all.reclaimed += reclaimed;
+    }
+
     /// To be read by people, whichever client they use.
     pub fn text(&self) -> String {
         let Self { valid_at, steps, differences: _, refused, cut, reclaimed } = self;

@@ -9,6 +9,7 @@ use skein_events::envelope::Envelope;
 use skein_events::event::Event;
 use skein_events::id::ObjectId;
 use skein_events::record::Position;
+use skein_events::state::Record;
 
 use crate::catalog::Catalog;
 
@@ -32,6 +33,12 @@ impl Recorded {
     fn entry(&self) -> &skein_events::codec::Entry {
         let nth = usize::try_from(self.position.0 - self.first.0).expect("checked when made");
         &self.batch.entries[nth]
+    }
+    /// The record itself, as a state takes it.
+    pub fn record(&self) -> Record<'_> {
+        let Self { position, first: _, batch } = self;
+        let (event, apart) = (self.event(), self.apart());
+        Record { position: *position, envelope: &batch.envelope, event, apart }
     }
     /// What happened.
     pub fn event(&self) -> &Event {

@@ -97,7 +97,7 @@ pub(crate) const EXAMPLES: &[Examples] = &[
             ("skein replay --to @20", "all there was after record 20, as JSON"),
             (
                 "skein replay --data-root /var/lib/skein --digest",
-                "of a node whose daemon is stopped",
+                "of a node, whether its daemon runs or not",
             ),
         ],
     ),

@@ -8,7 +8,9 @@ mod shared;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 pub use daemon::{DaemonArgs, LogFormat, LogLevel};
-pub(crate) use shared::{At, Because, Condition, Host, Inspecting, Listing, Moment, position};
+pub(crate) use shared::{
+    At, Because, Change, Condition, Host, Inspecting, Listing, Moment, Reason, Removal, position,
+};
 
 use crate::failure::Failure;
 use crate::session::Session;
@@ -35,7 +37,20 @@ pub(crate) struct Arguments {
 
 /// The grammar with its examples.
 pub(crate) fn command() -> clap::Command {
-    examples::shown(Arguments::command(), "")
+    valued(examples::shown(Arguments::command(), ""))
+}
+
+/// An option that has a value takes the next word for it, whatever that begins with, as Docker's client does: so `-1` is
+/// refused by the option it was meant for.
+fn valued(command: clap::Command) -> clap::Command {
+    let always = |arg: &clap::Arg| {
+        !arg.is_positional()
+            && arg.get_action().takes_values()
+            && arg.get_num_args().is_none_or(|count| count.min_values() > 0)
+    };
+    command
+        .mut_args(|arg| if always(&arg) { arg.allow_hyphen_values(true) } else { arg })
+        .mut_subcommands(valued)
 }
 
 /// Every command; the order is the order of the help.

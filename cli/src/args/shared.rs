@@ -47,19 +47,20 @@ pub(crate) struct Moment(String);
 impl FromStr for Moment {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = if let Some(position) = text.strip_prefix('@') {
-            position.parse::<u64>().is_ok()
+        let read = if let Some(position) = text.strip_prefix('@') {
+            position.parse::<u64>().ok().map(|_| text.to_owned())
         } else if let Some(ago) = text.strip_prefix('-') {
-            crate::parse::duration(ago).is_ok()
+            crate::parse::duration(ago).ok().map(|_| text.to_owned())
+        } else if crate::parse::duration(text).is_ok() {
+            // An age as `service logs` takes it.
+            Some(format!("-{text}"))
         } else {
-            text.parse::<jiff::Timestamp>().is_ok()
+            crate::parse::time(text).map(|time| time.to_string())
         };
-        if known {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err("a moment is a position (@8123), an age (-10m) or a time (2026-11-23T14:02:11Z)"
-                .into())
-        }
+        read.map(Self).ok_or_else(|| {
+            "a moment is a position (@8123), an age (10m) or a time (2026-11-23T14:02:11Z, 2026-11-23)"
+                .to_owned()
+        })
     }
 }
 
@@ -80,11 +81,61 @@ pub(crate) struct At {
 /// Why a command that changes something is given.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub(crate) struct Because {
+    #[command(flatten)]
+    pub(crate) reason: Reason,
+    #[command(flatten)]
+    pub(crate) condition: Condition,
+}
+
+/// The reason alone: of what makes or ends the log, so that it can be neither played through nor made to depend on it.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Reason {
     /// Reason, kept in the log beside what it caused
     #[arg(short = 'm', long, value_name = "REASON", value_parser = reason)]
     pub(crate) message: Option<String>,
+}
+
+/// Why something of this machine is removed, or whether it is only looked at.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Removal {
     #[command(flatten)]
-    pub(crate) condition: Condition,
+    reason: Reason,
+    /// Only show what would go
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Only if this node has no record after this one, else exit code 3
+    #[arg(long, value_name = "@N", value_parser = position)]
+    if_at: Option<u64>,
+}
+
+/// Why something of this machine is made or changed, which cannot be played through.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Change {
+    #[command(flatten)]
+    pub(crate) reason: Reason,
+    /// Only if this node has no record after this one, else exit code 3
+    #[arg(long, value_name = "@N", value_parser = position)]
+    if_at: Option<u64>,
+}
+
+impl From<Reason> for Because {
+    fn from(reason: Reason) -> Self {
+        Self { reason, condition: Condition::default() }
+    }
+}
+
+impl From<Removal> for Because {
+    fn from(removal: Removal) -> Self {
+        let Removal { reason, dry_run, if_at } = removal;
+        Self { reason, condition: Condition { dry_run, if_at } }
+    }
+}
+
+impl From<Change> for Because {
+    fn from(change: Change) -> Self {
+        let Change { reason, if_at } = change;
+        Self { reason, condition: Condition { dry_run: false, if_at } }
+    }
 }
 
 /// Whether a command that changes something is carried out at all.
@@ -139,4 +190,32 @@ pub(crate) struct Inspecting {
     pub(crate) format: Shape,
     #[command(flatten)]
     pub(crate) at: At,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_positions_ages_and_times() {
+        let read = |text: &str| text.parse::<Moment>().map(|moment| moment.to_string());
+        let local = |text: &str| {
+            let time: jiff::civil::DateTime = text.parse().unwrap();
+            jiff::tz::TimeZone::system().to_timestamp(time).unwrap().to_string()
+        };
+        for (text, sent) in [
+            ("@8123", "@8123".to_owned()),
+            ("-10m", "-10m".to_owned()),
+            ("42m", "-42m".to_owned()),
+            ("2026-11-23T14:02:11Z", "2026-11-23T14:02:11Z".to_owned()),
+            ("2026-11-23T15:02:11+01:00", "2026-11-23T14:02:11Z".to_owned()),
+            ("2026-11-26", local("2026-11-26T00:00:00")),
+            ("2026-11-26T00:03", local("2026-11-26T00:03:00")),
+        ] {
+            assert_eq!(read(text), Ok(sent));
+        }
+        for wrong in ["", "-", "@", "8123", "yesterday", "-2026"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

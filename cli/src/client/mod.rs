@@ -228,7 +228,7 @@ impl Client {
         }
         if let Some(because) = call.because {
             request = request.header("Skein-Request-Id", request_id().to_string());
-            if let Some(reason) = &because.message {
+            if let Some(reason) = &because.reason.message {
                 request = request.header("Skein-Reason", reason.as_bytes());
             }
             if because.condition.dry_run {

@@ -12,6 +12,7 @@ use crate::session::Session;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Seek {
     /// Its name
+    #[arg(value_name = "CONSUMER")]
     name: String,
     /// What it reads next: a position, start or now
     #[arg(value_name = "@N|start|now")]

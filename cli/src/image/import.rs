@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{body, file};
-use crate::args::Because;
+use crate::args::Change;
 use crate::client::Query;
 use crate::failure::Failure;
 use crate::session::{self, Session};
@@ -23,7 +23,7 @@ pub(crate) struct Import {
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
     #[command(flatten)]
-    because: Because,
+    given: Change,
 }
 
 /// The daemon's answer: the image's id.
@@ -50,10 +50,10 @@ impl Import {
             query = query.with("changes", change);
         }
         // The reason is Docker's commit message too: it stays in the image as well as in the log.
-        let query = query.with_some("message", self.because.message.as_ref());
+        let query = query.with_some("message", self.given.reason.message.as_ref());
         let path = format!("/images/create{query}");
         let mut lines =
-            session.client.upload(&path, "application/x-tar", body, &self.because).await?;
+            session.client.upload(&path, "application/x-tar", body, &self.given.into()).await?;
         while let Some(line) = lines.next().await? {
             let Message { status, error } = serde_json::from_slice(&line).map_err(|error| {
                 Failure::Strange { request: path.clone(), reason: error.to_string() }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::{body, file};
-use crate::args::Because;
+use crate::args::Change;
 use crate::failure::Failure;
 use crate::session::{self, Session};
 
@@ -20,7 +20,7 @@ pub(crate) struct Load {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
-    because: Because,
+    change: Change,
 }
 
 /// One message of the daemon's answer.
@@ -43,7 +43,7 @@ impl Load {
         };
         let path = format!("/images/load?quiet={}", u8::from(self.quiet));
         let mut lines =
-            session.client.upload(&path, "application/x-tar", body, &self.because).await?;
+            session.client.upload(&path, "application/x-tar", body, &self.change.into()).await?;
         while let Some(line) = lines.next().await? {
             let message: Message = serde_json::from_slice(&line).map_err(|error| {
                 Failure::Strange { request: path.clone(), reason: error.to_string() }

@@ -13,6 +13,9 @@ use crate::session::Session;
 #[derive(Debug, clap::Args)]
 #[command(visible_alias = "list")]
 pub(crate) struct Ls {
+    /// Only images of this repository, or with this name; * stands for anything
+    #[arg(value_name = "REPOSITORY[:TAG]")]
+    repository: Option<String>,
     /// Accepted as Docker's: no image is hidden
     #[arg(short, long)]
     all: bool,
@@ -44,7 +47,8 @@ const DIGESTS: [Column; 7] = [
 
 impl Ls {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        let listing = self.listing;
+        let mut listing = self.listing;
+        listing.filter.extend(self.repository.map(|name| ("reference".to_owned(), name)));
         let filtered = Query::default().filtered(&listing.filter);
         let mut images: Vec<ImageSummary> =
             session.client.read(&format!("/images/json{filtered}"), &listing.at).await?;

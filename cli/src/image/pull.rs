@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use skein_events::reference::Reference;
 
-use crate::args::Because;
+use crate::args::Change;
 use crate::client::Query;
 use crate::failure::Failure;
 use crate::login;
@@ -22,7 +22,7 @@ pub(crate) struct Pull {
     #[arg(short, long)]
     quiet: bool,
     #[command(flatten)]
-    because: Because,
+    change: Change,
 }
 
 /// One message of the daemon's answer.
@@ -41,8 +41,11 @@ impl Pull {
         let query = Query::default()
             .with("fromImage", &name.familiar_repository())
             .with("tag", name.digest().or_else(|| name.tag()).unwrap_or("latest"));
+        if name.tag().is_none() && name.digest().is_none() && !self.quiet {
+            session.screen.line("Using default tag: latest")?;
+        }
         let path = format!("/images/create{query}");
-        let mut lines = session.client.pull(&path, auth.as_deref(), &self.because).await?;
+        let mut lines = session.client.pull(&path, auth.as_deref(), &self.change.into()).await?;
         while let Some(line) = lines.next().await? {
             let Message { status, id, error } = serde_json::from_slice(&line).map_err(|error| {
                 Failure::Strange { request: path.clone(), reason: error.to_string() }

@@ -3,7 +3,7 @@
 use hyper::Method;
 
 use super::Step;
-use crate::args::Because;
+use crate::args::{Because, Removal};
 use crate::client::{encode, nothing};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -21,17 +21,18 @@ pub(crate) struct Rm {
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
-    because: Because,
+    removal: Removal,
 }
 
 impl Rm {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
+        let because = Because::from(self.removal);
         let mut refused = None;
         for image in &self.images {
             let force = if self.force { "?force=1" } else { "" };
             let path = format!("/images/{}{force}", encode(image));
             let answer: Result<Vec<Step>, Failure> =
-                session.client.change(Method::DELETE, &path, nothing(), &self.because).await;
+                session.client.change(Method::DELETE, &path, nothing(), &because).await;
             match answer {
                 Ok(steps) => steps.iter().try_for_each(|step| step.show(session))?,
                 Err(Failure::Rehearsed(text)) => session.screen.line(text)?,

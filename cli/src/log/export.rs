@@ -25,6 +25,9 @@ pub(crate) struct Export {
     /// End there instead of at the newest record
     #[arg(long, value_name = "@N|-10m|TIME", allow_hyphen_values = true)]
     to: Option<Moment>,
+    /// Write over a file that is there
+    #[arg(short, long)]
+    force: bool,
     /// File to make, or - for standard output
     file: PathBuf,
 }
@@ -53,8 +56,19 @@ impl Export {
                 }
             }
         }
+        if !self.force && self.file.exists() {
+            let text = format!("{} is there already", self.file.display());
+            let hint = Some("name another file, or add --force to write over it".to_owned());
+            return Err(Failure::Failed { text, hint });
+        }
         write(session, &query, &self.file).await
     }
+}
+
+/// A fault of a file, with its name.
+fn named(file: &Path) -> impl Fn(std::io::Error) -> Failure {
+    let name = file.display().to_string();
+    move |error| Failure::failed(format!("{name}: {error}"))
 }
 
 fn path(query: &Query) -> String {
@@ -66,11 +80,14 @@ async fn write(session: &mut Session, query: &Query, file: &Path) -> Result<(), 
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     let part = PathBuf::from(name);
-    let outcome = fill(session, query, &part).await;
+    let outcome = fill(session, query, &part).await.map_err(|failure| match failure {
+        Failure::Io(error) => named(file)(error),
+        failure => failure,
+    });
     let outcome = outcome.and_then(|()| {
         let found = crate::verify::checked(&part)?;
         match found.bad {
-            None => Ok(std::fs::rename(&part, file)?),
+            None => std::fs::rename(&part, file).map_err(named(file)),
             Some((position, what)) => {
                 let text = format!("the archive is bad from {position}: {what}");
                 Err(Failure::failed(text))
@@ -78,7 +95,7 @@ async fn write(session: &mut Session, query: &Query, file: &Path) -> Result<(), 
         }
     });
     if outcome.is_err() && part.exists() {
-        std::fs::remove_file(&part)?;
+        std::fs::remove_file(&part).map_err(named(&part))?;
     }
     outcome
 }
@@ -87,8 +104,7 @@ async fn fill(session: &mut Session, query: &Query, part: &Path) -> Result<(), F
     let mut body = session.client.bytes(&path(query)).await?;
     let mut out = tokio::fs::File::create(part).await?;
     tokio::io::copy(&mut body, &mut out).await?;
-    out.sync_all().await?;
-    Ok(())
+    Ok(out.sync_all().await?)
 }
 
 /// The newest line of the log.
@@ -99,10 +115,10 @@ struct Newest {
 
 impl Archive {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.folder)?;
+        std::fs::create_dir_all(&self.folder).map_err(named(&self.folder))?;
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let path = entry?.path();
+        for entry in std::fs::read_dir(&self.folder).map_err(named(&self.folder))? {
+            let path = entry.map_err(named(&self.folder))?.path();
             if path.extension().is_some_and(|ending| ending == "sklog") {
                 let found = crate::verify::checked(&path)?;
                 files.push((found.first, path, found));

@@ -5,10 +5,10 @@ mod redact;
 
 use serde::Deserialize;
 use serde_json::Value;
+use skein_events::view::field::Field;
 
 use crate::args::{At, Moment};
 use crate::client::Query;
-use crate::diff::{Field, told};
 use crate::failure::Failure;
 use crate::screen::Form;
 use crate::session::Session;
@@ -73,6 +73,8 @@ struct Record {
     subject: String,
     #[serde(default)]
     name: Option<String>,
+    #[serde(default)]
+    detail: Option<String>,
     #[serde(default)]
     who: Value,
     #[serde(default)]
@@ -164,7 +166,7 @@ async fn print(
 fn show(session: &mut Session, record: &Record, data: bool) -> Result<(), Failure> {
     session.screen.line(sentence(record))?;
     for field in &record.patch {
-        session.screen.line(format_args!("          {}", told(field)))?;
+        session.screen.line(format_args!("          {field}"))?;
     }
     if data {
         session.screen.line(format_args!("          {}", record.data))?;
@@ -181,6 +183,9 @@ fn sentence(record: &Record) -> String {
         record.kind,
         who(&record.who)
     );
+    if let Some(detail) = &record.detail {
+        line.push_str(&format!("  {detail}"));
+    }
     if let Some(cause) = record.cause {
         line.push_str(&format!("  because of @{cause}"));
     }

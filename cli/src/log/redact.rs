@@ -3,7 +3,7 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::args::{Because, Condition, position};
+use crate::args::{Because, Condition, Reason, position};
 use crate::client;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -27,7 +27,8 @@ pub(crate) struct Redact {
 impl Redact {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let body = client::json(&json!({ "position": self.position }));
-        let because = Because { message: Some(self.message), condition: self.condition };
+        let because =
+            Because { reason: Reason { message: Some(self.message) }, condition: self.condition };
         let answer: Value =
             session.client.change(Method::POST, "/skein/v1/redact", body, &because).await?;
         drop(answer); // the position the user already has

@@ -25,8 +25,12 @@ pub(crate) struct Prune {
 impl Prune {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let warning = "This will remove all networks that no service joins.";
-        session::confirmed(session, self.force || self.because.condition.dry_run, warning).await?;
+        let dry_run = self.because.condition.dry_run;
+        session::confirmed(session, self.force || dry_run, warning).await?;
         let removed = pruned(session, &self.filter, &self.because).await?;
+        if dry_run {
+            return session::nothing_to_do(session);
+        }
         removed.iter().try_for_each(|name| session.screen.line(name))
     }
 }

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use jiff::Timestamp;
 use skein_events::time::Span;
+use skein_events::unit::Bytes;
 
 /// How long before `now` the RFC 3339 time `then` was, in Docker's words, `ago` included; empty when it is no time.
 pub(crate) fn ago(then: &str, now: Timestamp) -> String {
@@ -65,28 +66,7 @@ pub(crate) fn cpus(nanos: i64) -> String {
 
 /// Bytes in decimal units with three digits: `1.98MB`.
 pub(crate) fn size(bytes: i64) -> String {
-    const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let (mut whole, mut unit) = (bytes.max(0), 0);
-    let mut divisor = 1_i64;
-    while whole >= 1000 && unit + 1 < UNITS.len() {
-        divisor *= 1000;
-        whole = bytes / divisor;
-        unit += 1;
-    }
-    let digits = match whole {
-        0..10 => 2,
-        10..100 => 1,
-        _ => 0,
-    };
-    let scale = 10_i64.pow(digits);
-    let scaled = (i128::from(bytes.max(0)) * i128::from(scale) * 2 / i128::from(divisor) + 1) / 2;
-    let (front, back) = (scaled / i128::from(scale), scaled % i128::from(scale));
-    let width = usize::try_from(digits).expect("digits is at most 2");
-    let fraction = format!("{back:0width$}");
-    let fraction = fraction.trim_end_matches('0');
-    let point =
-        if digits == 0 || fraction.is_empty() { String::new() } else { format!(".{fraction}") };
-    format!("{front}{point}{}", UNITS[unit])
+    Bytes(u64::try_from(bytes).unwrap_or(0)).decimal()
 }
 
 /// Bytes in binary units with four digits: `23.54GiB`.
@@ -191,20 +171,6 @@ mod tests {
             ("127.0.0.1:5000/bb:1@sha256:00", "127.0.0.1:5000/bb:1"),
         ] {
             assert_eq!((image(name, false), image(name, true)), (short, name));
-        }
-    }
-
-    #[test]
-    fn sizes_have_three_digits() {
-        for (bytes, text) in [
-            (0, "0B"),
-            (999, "999B"),
-            (1_984_162, "1.98MB"),
-            (2_000_000, "2MB"),
-            (12_345_678, "12.3MB"),
-            (123_456_789_012, "123GB"),
-        ] {
-            assert_eq!(size(bytes), text);
         }
     }
 

@@ -242,7 +242,7 @@ fn moment(text: &str, now: jiff::Timestamp) -> Result<String, Failure> {
             "invalid value for --since: {text} is no time: 2026-11-23T14:02:11Z, or 42m"
         ))
     };
-    let at = if let Ok(at) = text.parse::<jiff::Timestamp>() {
+    let at = if let Some(at) = parse::time(text) {
         at
     } else if let Ok(ago) = parse::duration(text) {
         now.checked_sub(jiff::SignedDuration::from_nanos(ago)).map_err(|_| wrong())?

@@ -17,6 +17,9 @@ pub(crate) struct Ps {
     /// Services, by name or id
     #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
+    /// Show ids of nodes and services in place of their names
+    #[arg(long)]
+    no_resolve: bool,
     #[command(flatten)]
     listing: Listing,
 }
@@ -57,7 +60,11 @@ impl Ps {
         filters.extend(services.keys().map(|id| ("service".to_owned(), id.clone())));
         let path = format!("/tasks{}", Query::default().filtered(&filters));
         let tasks: Vec<Task> = session.client.read(&path, &self.listing.at).await?;
-        let hosts = hosts(&session.client, &tasks, &self.listing.at).await?;
+        let (services, hosts) = if self.no_resolve {
+            (&BTreeMap::new(), BTreeMap::new())
+        } else {
+            (services, hosts(&session.client, &tasks, &self.listing.at).await?)
+        };
         let rows = rows(tasks, services, &hosts, self.listing.no_trunc, session.now);
         session.screen.list(&self.listing, &COLUMNS, &rows)
     }

@@ -4,7 +4,7 @@ use bollard_stubs::models::{Swarm, SwarmInitRequest, SwarmSpec};
 use hyper::Method;
 
 use super::join_token::how_to_join;
-use crate::args::{At, Because};
+use crate::args::{At, Reason};
 use crate::client::json;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -22,7 +22,7 @@ pub(crate) struct Init {
     #[arg(long, value_name = "PORT")]
     data_path_port: Option<u16>,
     #[command(flatten)]
-    because: Because,
+    reason: Reason,
 }
 
 impl Init {
@@ -36,7 +36,7 @@ impl Init {
         };
         let node: String = session
             .client
-            .change(Method::POST, "/swarm/init", json(&request), &self.because)
+            .change(Method::POST, "/swarm/init", json(&request), &self.reason.into())
             .await?;
         session
             .screen

@@ -4,7 +4,7 @@ use bollard_stubs::models::SwarmJoinRequest;
 use hyper::Method;
 use serde_json::Value;
 
-use crate::args::{At, Because};
+use crate::args::{At, Reason};
 use crate::client::json;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -25,7 +25,7 @@ pub(crate) struct Join {
     #[arg(value_name = "HOST:PORT")]
     manager: String,
     #[command(flatten)]
-    because: Because,
+    reason: Reason,
 }
 
 impl Join {
@@ -37,7 +37,10 @@ impl Join {
             join_token: Some(self.token),
             ..SwarmJoinRequest::default()
         };
-        session.client.order(Method::POST, "/swarm/join", json(&request), &self.because).await?;
+        session
+            .client
+            .order(Method::POST, "/swarm/join", json(&request), &self.reason.into())
+            .await?;
         let info: Value = session.client.read("/info", &At::default()).await?;
         let manages = info["Swarm"]["ControlAvailable"].as_bool().unwrap_or_default();
         let role = if manages { "manager" } else { "worker" };

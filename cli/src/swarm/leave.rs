@@ -2,7 +2,7 @@
 
 use hyper::Method;
 
-use crate::args::Because;
+use crate::args::Reason;
 use crate::client::{Query, nothing};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -14,14 +14,14 @@ pub(crate) struct Leave {
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
-    because: Because,
+    reason: Reason,
 }
 
 impl Leave {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let query = Query::default().with_some("force", self.force.then_some(1));
         let path = format!("/swarm/leave{query}");
-        session.client.order(Method::POST, &path, nothing(), &self.because).await?;
+        session.client.order(Method::POST, &path, nothing(), &self.reason.into()).await?;
         session.screen.line("Node left the swarm.")
     }
 }

@@ -276,7 +276,7 @@ fn usage_errors_exit_with_125_and_say_what_was_expected() {
     .assert_eq(&refused(&["node", "ls", "--format", "{{.ID"]));
     expect![[r#"
         exit 125
-        error: invalid value 'yesterday' for '--at <@N|-10m|TIME>': a moment is a position (@8123), an age (-10m) or a time (2026-11-23T14:02:11Z)
+        error: invalid value 'yesterday' for '--at <@N|-10m|TIME>': a moment is a position (@8123), an age (10m) or a time (2026-11-23T14:02:11Z, 2026-11-23)
 
         For more information, try '--help'.
     "#]].assert_eq(&refused(&["node", "ls", "--at", "yesterday"]));

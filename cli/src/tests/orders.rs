@@ -746,3 +746,51 @@ fn a_task_that_is_not_started_again_is_not_waited_for() {
         "web.1: task: non-zero exit (1); it is not started again (--restart-condition none)\n";
     assert_eq!((ran.code, ran.err.as_str()), (1, told));
 }
+
+#[test]
+fn a_value_may_begin_with_a_hyphen_and_is_refused_by_its_option() {
+    let daemon = Daemon::answering([]);
+    for (option, value) in [
+        ("--replicas", "-1"),
+        ("--limit-pids", "-1"),
+        ("--restart-delay", "-1s"),
+        ("--health-retries", "-1"),
+    ] {
+        let ran = skein(&daemon, &["service", "create", option, value, "hello:1"]);
+        let first = ran.err.lines().next().unwrap_or_default().to_owned();
+        assert!(
+            first.starts_with(&format!("error: invalid value '{value}' for '{option}")),
+            "{first}"
+        );
+    }
+    assert!(daemon.asked().is_empty());
+}
+
+#[test]
+fn help_is_a_word_too_and_an_empty_name_is_none() {
+    let daemon = Daemon::answering([]);
+    let run = |words: &[&str]| {
+        let words = ["skein"].iter().chain(words).map(std::ffi::OsString::from).collect();
+        crate::asked_for_help(words)
+    };
+    assert_eq!(run(&["help", "service", "create"]), ["skein", "service", "create", "--help"]);
+    assert_eq!(run(&["help"]), ["skein", "--help"]);
+    assert_eq!(run(&["service", "help"]), ["skein", "service", "help"]);
+    expect![[r#"
+        exit 125
+        a name is empty
+    "#]]
+    .assert_eq(&skein(&daemon, &["service", "rm", "web", ""]).refusal());
+    assert!(daemon.asked().is_empty());
+}
+
+#[test]
+fn two_mounts_on_one_place_are_the_daemons_to_refuse() {
+    let refused = r#"{"message":"Duplicate mount point: /x"}"#.to_owned();
+    let daemon = Daemon::answering([("POST /v1.41/services/create", 400, refused)]);
+    let mounts = ["--mount", "type=volume,dst=/x", "--mount", "type=tmpfs,dst=/x", "hello:1"];
+    skein(&daemon, &[&["service", "create", "-d"][..], &mounts].concat()).refusal();
+    let sent = daemon.asked().pop().unwrap_or_default();
+    let both = r#""Mounts":[{"Target":"/x","Type":"volume"},{"Target":"/x","Type":"tmpfs"}]"#;
+    assert!(sent.contains(both), "{sent}");
+}

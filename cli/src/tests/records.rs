@@ -12,7 +12,7 @@ fn records() -> String {
         "client": "skein/0.1.0", "reason": "ticket-42", "cause": null, "data": {"replicas": 5}});
     let planned = json!({"position": 8123, "epoch": 1, "time": "2026-11-23T03:11:54.3Z", "wall": "2026-11-23T03:11:54.3Z",
         "kind": "task.assigned", "version": 1, "subject": "task/5uwx", "name": "web.2", "who": {"type": "planner", "name": "scheduler"},
-        "client": "", "reason": {"redacted": true}, "cause": 8101, "data": {}});
+        "client": "", "reason": {"redacted": true}, "cause": 8101, "data": {}, "detail": "hello:1 pulled"});
     format!("{user}\n\n{planned}\n")
 }
 
@@ -26,7 +26,7 @@ fn log_is_a_line_a_record_and_json_is_passed_on() {
     expect![[r#"
         @8101     2026-11-23T03:11:54.237Z  service.scaled            web                       user root  "ticket-42"
                   {"replicas":5}
-        @8123     2026-11-23T03:11:54.300Z  task.assigned             web.2                     planner scheduler  because of @8101  (reason redacted)
+        @8123     2026-11-23T03:11:54.300Z  task.assigned             web.2                     planner scheduler  hello:1 pulled  because of @8101  (reason redacted)
                   {}
     "#]]
     .assert_eq(&skein(&daemon, &words).out());
@@ -139,7 +139,7 @@ fn patches_stand_below_their_record() {
         @8101     2026-11-23T03:11:54.237Z  service.scaled            web                       user root
                   spec.mode.replicated.replicas: 3 -> 5
                   + spec.labels: [["a","b"]]
-                  - obstacle: "none"
+                  - obstacle: none
     "#]]
     .assert_eq(&skein(&daemon, &words).out());
 }

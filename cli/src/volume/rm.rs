@@ -1,6 +1,6 @@
 //! `skein volume rm`.
 
-use crate::args::Because;
+use crate::args::Removal;
 use crate::failure::Failure;
 use crate::session::{self, Session};
 
@@ -17,12 +17,12 @@ pub(crate) struct Rm {
     #[arg(short, long)]
     force: bool,
     #[command(flatten)]
-    because: Because,
+    removal: Removal,
 }
 
 impl Rm {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let query = if self.force { "?force=1" } else { "" };
-        session::remove_so(session, "/volumes", &self.volumes, query, &self.because).await
+        session::remove_so(session, "/volumes", &self.volumes, query, &self.removal.into()).await
     }
 }

@@ -119,9 +119,9 @@ fn task(state: &State, task: &TaskSpec) -> Result<(), Refusal> {
 fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
     let ContainerSpec {
         image,
-        command: _, // the node checks these four against the image
+        command: _, // the node checks these three against the image
         args: _,
-        dir: _,
+        dir,
         user: _,
         groups,
         hostname,
@@ -147,6 +147,12 @@ fn container(spec: &ContainerSpec) -> Result<(), Refusal> {
     }
     if let Err(error) = image.parse::<Reference>() {
         return Err(invalid(error.to_string()));
+    }
+    if let Some(dir) = dir.as_ref().filter(|dir| !dir.starts_with('/')) {
+        let dir: String = dir.chars().take(128).collect();
+        return Err(invalid(format!(
+            "the working directory '{dir}' is invalid, it needs to be an absolute path"
+        )));
     }
     check::labels(labels)?;
     let lists = [groups, hosts, nameservers, search, options, cap_add, cap_drop];

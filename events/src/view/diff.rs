@@ -3,20 +3,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
+
+use super::field::Field;
+use super::shown::{blank, shown};
 use crate::id::ObjectId;
 use crate::state::State;
-use serde_json::Value;
-
-/// One field that is not what it was.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Field {
-    /// Where, e.g. `spec.mode.replicated.replicas`.
-    pub path: String,
-    /// What it was; null if it was not there.
-    pub before: Value,
-    /// What it is; null if it is not there any more.
-    pub after: Value,
-}
 
 /// How one object differs.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -45,8 +37,10 @@ pub struct Difference {
     pub change: Change,
 }
 
-/// Fields that every record changes: which record, and when. No difference by themselves.
-const BOOKKEEPING: [&str; 6] = ["changed", "last", "previous", "status_at", "updated", "version"];
+/// Stands for a value of the environment: which one it is may have to be forgotten, that it changed is told.
+const VALUE: &str = "a value";
+/// The same of another one.
+const OTHER: &str = "another value";
 
 /// All differences, by noun and id.
 pub fn diff(before: &State, after: &State) -> Vec<Difference> {
@@ -57,7 +51,7 @@ pub fn diff(before: &State, after: &State) -> Vec<Difference> {
 /// How one object differs, if it does.
 pub fn of_object(before: &State, after: &State, object: ObjectId) -> Option<Difference> {
     let name = after.name_of(object).or_else(|| before.name_of(object)).unwrap_or_default();
-    let (old, new) = (value(before, object), value(after, object));
+    let (old, new) = (shown(before, object), shown(after, object));
     let change = match (old.is_null(), new.is_null()) {
         (true, true) => return None,
         (true, false) => Change::Added,
@@ -65,7 +59,6 @@ pub fn of_object(before: &State, after: &State, object: ObjectId) -> Option<Diff
         (false, false) => {
             let mut fields = Vec::new();
             compare("", &old, &new, &mut fields);
-            fields.retain(|field| !BOOKKEEPING.contains(&field.path.as_str()));
             if fields.is_empty() {
                 return None;
             }
@@ -75,30 +68,17 @@ pub fn of_object(before: &State, after: &State, object: ObjectId) -> Option<Diff
     Some(Difference { object: object.to_string(), name, change })
 }
 
-/// What a record changed of its object, as a patch: of a new object what was asked for, of a removed one nothing.
+/// What a record changed of its object, as a patch: of a new object what is not as it always is, of a removed one nothing.
 pub fn patch(before: &State, after: &State, object: ObjectId) -> Vec<Field> {
     match of_object(before, after, object).map(|difference| difference.change) {
         Some(Change::Changed { fields }) => fields,
         Some(Change::Added) => {
             let mut fields = Vec::new();
-            leaves("spec", value(after, object).get("spec").unwrap_or(&Value::Null), &mut fields);
-            fields
+            compare("", &blank(object), &shown(after, object), &mut fields);
+            fields.retain(|field| !field.after.is_null());
+            fields.into_iter().map(|field| Field { before: Value::Null, ..field }).collect()
         }
         Some(Change::Removed) | None => Vec::new(),
-    }
-}
-
-fn leaves(path: &str, value: &Value, out: &mut Vec<Field>) {
-    match value {
-        Value::Object(map) => {
-            map.iter().for_each(|(key, value)| leaves(&format!("{path}.{key}"), value, out));
-        }
-        Value::Array(list) if list.is_empty() => {}
-        Value::Null => {}
-        Value::Array(_) | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            let (path, after) = (path.to_owned(), value.clone());
-            out.push(Field { path, before: Value::Null, after });
-        }
     }
 }
 
@@ -112,21 +92,14 @@ fn objects(state: &State) -> BTreeSet<ObjectId> {
         .collect()
 }
 
-fn value(state: &State, object: ObjectId) -> Value {
-    let value = match object {
-        ObjectId::Cluster(_) => serde_json::to_value(&state.cluster),
-        ObjectId::Node(id) => serde_json::to_value(state.nodes.get(&id)),
-        ObjectId::Network(id) => serde_json::to_value(state.networks.get(&id)),
-        ObjectId::Service(id) => serde_json::to_value(state.services.get(&id)),
-        ObjectId::Task(id) => serde_json::to_value(state.tasks.get(&id)),
-    };
-    value.expect("nouns have string keys only")
-}
-
 fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<Field>) {
-    let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
-    match (before, after) {
+    let none = Value::Object(Map::new());
+    let parts = |value| if is_nothing(value) { &none } else { value };
+    match (parts(before), parts(after)) {
+        _ if before == after || (is_nothing(before) && is_nothing(after)) => {}
         (Value::Object(old), Value::Object(new)) => {
+            let join =
+                |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
             for (key, value) in old {
                 compare(&join(key), value, new.get(key).unwrap_or(&Value::Null), out);
             }
@@ -134,9 +107,27 @@ fn compare(path: &str, before: &Value, after: &Value, out: &mut Vec<Field>) {
                 compare(&join(key), &Value::Null, value, out);
             }
         }
-        _ if before == after => {}
-        _ => {
-            out.push(Field { path: path.to_owned(), before: before.clone(), after: after.clone() });
-        }
+        _ => out.push(field(path, before, after)),
     }
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+fn field(path: &str, before: &Value, after: &Value) -> Field {
+    let path = path.to_owned();
+    if !path.starts_with("env.") {
+        return Field { path, before: before.clone(), after: after.clone() };
+    }
+    let hidden = |value: &Value, text: &str| {
+        if value.is_null() { Value::Null } else { text.into() }
+    };
+    let now = if before.is_null() { VALUE } else { OTHER };
+    Field { path, before: hidden(before, VALUE), after: hidden(after, now) }
 }

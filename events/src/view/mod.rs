@@ -4,6 +4,8 @@ pub mod absence;
 pub mod assignment;
 pub mod diff;
 pub mod dns;
+pub mod field;
 pub mod overlay;
+mod shown;
 pub mod summary;
 pub mod whole;

@@ -6,7 +6,8 @@ use skein_events::record::{BatchBytes, Hash, Place, Position};
 use skein_events::state::State;
 use skein_events::task::TaskState;
 use skein_events::time::Span;
-use skein_events::view::diff::{Change, Field, diff};
+use skein_events::view::diff::{Change, diff};
+use skein_events::view::field::Field;
 use skein_replay::at::{Broken, at, fold};
 use skein_replay::audit::Audit;
 

@@ -365,10 +365,16 @@ fn plain(field: &mut Option<Vec<String>>, change: Change<String>) {
     *field = (!now.is_empty()).then_some(now);
 }
 
-/// File systems: one a target; a removal wins, as Docker has it.
+/// File systems: one a target, the new one in the place of the one there was; a removal wins, as Docker has it. Two new
+/// ones with one target both stay, for the daemon to refuse.
 fn mounts(field: &mut Option<Vec<Mount>>, change: Change<Mount>) {
     let Change { add, rm } = change;
-    keyed(field, Change { add, rm: Vec::new() }, |m| m.target.as_deref().unwrap_or_default());
+    if let Some(now) = field {
+        now.retain(|old| !add.iter().any(|new| new.target == old.target));
+    }
+    if !add.is_empty() {
+        field.get_or_insert_default().extend(add);
+    }
     keyed(field, Change { add: Vec::new(), rm }, |m| m.target.as_deref().unwrap_or_default());
 }
 

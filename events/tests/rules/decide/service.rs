@@ -78,8 +78,13 @@ fn what_a_service_cannot_be_is_refused() {
     let large = "the service's spec is over the limit of 262144";
     refused(create(|s| s.task.container.args = vec!["x".repeat(300_000)]), "too_large", large);
     refused(create(|s| s.task.container.args = vec![String::new(); 40_000]), "too_large", large);
-    refused(create(|s| s.task.container.dir = Some("x".repeat(300_000))), "too_large", large);
+    refused(create(|s| s.task.container.dir = Some("/x".repeat(200_000))), "too_large", large);
     refused(create(|s| s.labels = vec![("k".to_owned(), "x".repeat(300_000))]), "too_large", large);
+    refused(
+        create(|s| s.task.container.dir = Some("rel".to_owned())),
+        "invalid",
+        "the working directory 'rel' is invalid, it needs to be an absolute path",
+    );
     refused(
         create(|s| s.task.restart.max_attempts = 1_001),
         "invalid",

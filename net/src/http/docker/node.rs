@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bollard_stubs::models;
@@ -18,7 +18,7 @@ use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::filters::ListQuery;
 use crate::http::moment::{At, rfc3339};
-use crate::http::{App, Path, Query, committed, json};
+use crate::http::{App, Path, Query, committed, json, rehearse};
 
 use super::{signed, sorted, unsupported, version};
 
@@ -75,6 +75,7 @@ async fn update(
     Caller(caller): Caller,
     Path(name): Path<String>,
     Query(query): Query<UpdateQuery>,
+    headers: HeaderMap,
     Json(spec): Json<models::NodeSpec>,
 ) -> Result<Response, ApiError> {
     let version = query.version.as_deref().unwrap_or("").parse().map_err(|_| {
@@ -101,12 +102,14 @@ async fn update(
             return Err(ApiError::invalid("invalid Availability: it is active, pause or drain"));
         }
     };
-    let command = Command::UpdateNode {
-        id: node.id,
-        availability,
-        labels: sorted(labels),
-        if_changed: Some(Position(version)),
-    };
+    let labels = sorted(labels);
+    let same = availability == node.availability && labels == node.labels;
+    if same && Position(version) == node.changed && !rehearse::is_wanted(&headers) {
+        // Nothing happens, and so nothing is written down.
+        return Ok(committed(StatusCode::OK.into_response(), node.changed));
+    }
+    let if_changed = Some(Position(version));
+    let command = Command::UpdateNode { id: node.id, availability, labels, if_changed };
     let done = app.backend.submit(caller, command).await?;
     Ok(committed(StatusCode::OK.into_response(), done.last))
 }

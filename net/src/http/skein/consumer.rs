@@ -212,5 +212,10 @@ pub(super) fn name(text: &str) -> Result<Name, ApiError> {
 async fn place(app: &App, from: &str) -> Result<Position, ApiError> {
     let head = *app.backend.head()?.borrow();
     let (first, _) = tail::begin(&*app.backend, from, head).await?;
+    if first > head.position.next() {
+        let newest = head.position;
+        let text = format!("there is no record {first} yet: the newest is {newest}");
+        return Err(Refusal::Invalid(text).into());
+    }
     Ok(Position(first.0.saturating_sub(1)))
 }

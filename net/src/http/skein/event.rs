@@ -9,9 +9,10 @@ use skein_events::codec::Apart;
 use skein_events::envelope::{Envelope, Who};
 use skein_events::event::Event;
 use skein_events::id::ObjectId;
+use skein_events::node::{ImageChange, VolumeChange};
 use skein_events::record::{Hash, Position};
 use skein_events::state::{Record, State};
-use skein_events::view::diff::Field;
+use skein_events::view::field::Field;
 
 use crate::http::moment::rfc3339;
 
@@ -78,6 +79,7 @@ pub(super) struct LogLine<'a> {
     version: u16,
     subject: Option<String>,
     name: Option<String>,
+    detail: Option<String>,
     who: &'a Who,
     client: &'a str,
     request: Option<String>,
@@ -86,6 +88,57 @@ pub(super) struct LogLine<'a> {
     data: &'a Event,
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<Vec<Field>>,
+}
+
+/// What an event is about besides its object, in a few words: of a node's images, which one.
+fn detail(event: &Event) -> Option<String> {
+    let word = |change: ImageChange| match change {
+        ImageChange::Loaded => "loaded",
+        ImageChange::Pulled => "pulled",
+        ImageChange::Imported => "imported",
+        ImageChange::Tagged => "tagged",
+        ImageChange::Removed => "removed",
+    };
+    Some(match event {
+        Event::NodeImageChanged(e) => {
+            let image = if e.name.is_empty() { &e.digest } else { &e.name };
+            format!("{image} {}", word(e.change))
+        }
+        Event::NodeVolumeChanged(e) => match e.change {
+            VolumeChange::Created => format!("{} created", e.name),
+            VolumeChange::Removed => format!("{} removed", e.name),
+        },
+        Event::ConsumerCreated(e) => e.name.to_string(),
+        Event::ConsumerMoved(e) => format!("{} to {}", e.name, e.at),
+        Event::ConsumerRemoved(e) => e.name.to_string(),
+        Event::RecordRedacted(e) => e.position.to_string(),
+        Event::RedactionConfirmed(e) => e.position.to_string(),
+        Event::TaskExecStarted(e) => e.program.clone(),
+        Event::ClusterCreated(_)
+        | Event::Checkpointed(_)
+        | Event::LevelRaised(_)
+        | Event::NodeJoined(_)
+        | Event::NodeDescribed(_)
+        | Event::NodeStateChanged(_)
+        | Event::NodeUpdated(_)
+        | Event::NodeFenced(_)
+        | Event::NetworkCreated(_)
+        | Event::NetworkRemoved(_)
+        | Event::ServiceCreated(_)
+        | Event::ServiceScaled(_)
+        | Event::ServiceUpdated(_)
+        | Event::ServiceUpdateChanged(_)
+        | Event::ServiceUpdateDelayed(_)
+        | Event::ServiceRemoved(_)
+        | Event::TaskCreated(_)
+        | Event::TaskAssigned(_)
+        | Event::TaskObstructed(_)
+        | Event::TaskStatusChanged(_)
+        | Event::TaskDesiredChanged(_)
+        | Event::TaskWithdrawn(_)
+        | Event::TaskGone(_)
+        | Event::TaskRemoved(_) => return None,
+    })
 }
 
 /// The object a record is about; the swarm itself for those that name none.
@@ -108,6 +161,7 @@ impl<'a> LogLine<'a> {
             version: kind.version,
             subject: subject.map(|s| s.to_string()),
             name: subject.and_then(|s| names.of(state, s)),
+            detail: detail(event),
             who,
             client,
             request: request.map(|r| r.to_string()),

@@ -10,13 +10,15 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use skein_events::envelope::Who;
-use skein_events::event::Event;
+use skein_events::event::{Event, KINDS};
 use skein_events::id::ObjectId;
+use skein_events::kind::Kind;
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 use skein_events::state::touched::Touched;
 use skein_events::state::{self, Record};
-use skein_events::view::diff::{self, Field};
+use skein_events::view::diff;
+use skein_events::view::field::Field;
 use skein_events::view::summary;
 
 use crate::backend::{Backend, Failure, Moment};
@@ -63,9 +65,12 @@ pub(super) async fn log(
         Some(text) => match moment::parse(text)? {
             Moment::Position(position) => position.max(Position(1)),
             // What happened since then begins after what had happened by then.
-            moment @ (Moment::Ago(_) | Moment::Wall(_)) => {
-                app.backend.at(moment).await?.position.next()
-            }
+            moment @ (Moment::Ago(_) | Moment::Wall(_)) => match app.backend.at(moment).await {
+                Ok(then) => then.position.next(),
+                // Before there was a swarm: from its beginning.
+                Err(Failure::Refused(Refusal::Invalid(_))) => Position(1),
+                Err(failure) => return Err(failure.into()),
+            },
         },
     };
     let to = match query.to.as_deref().filter(|t| !t.is_empty()) {
@@ -77,6 +82,13 @@ pub(super) async fn log(
         who: query.who.filter(|w| !w.is_empty()),
         kinds: query.kind.iter().flat_map(|k| k.split(',')).map(str::to_owned).collect(),
     };
+    if let Some(unknown) = wanted.kinds.iter().find(|kind| !KINDS.iter().any(|k| names(k, kind))) {
+        let shown: String = unknown.chars().take(64).collect();
+        return Err(ApiError::invalid(format!(
+            "there is no kind of event {shown:?}: the nouns are {}, and a kind is such as service.scaled",
+            nouns().join(", ")
+        )));
+    }
     let names = Names::default();
     let mut reading = Reading { from, to, wanted, names, state, app, folded: None };
     if let Some(limit) = number(query.limit.as_deref())? {
@@ -157,9 +169,29 @@ fn is_by(who: &Who, text: &str) -> bool {
 
 /// Whether a text names an event's kind: `service.scaled`, or `service` for all of a noun.
 fn is_of(event: &Event, text: &str) -> bool {
-    let kind = event.kind().name;
-    kind == text
-        || kind.strip_prefix(text.trim_end_matches(".*")).is_some_and(|r| r.starts_with('.'))
+    names(&event.kind(), text)
+}
+
+/// Whether a text names a kind. What happens to consumers, images and volumes is told of the swarm or a node, and
+/// looked for by their own noun: `consumer` is `cluster.consumer-created` and the like.
+fn names(kind: &Kind, text: &str) -> bool {
+    let (noun, verb) = kind.name.split_once('.').unwrap_or((kind.name, ""));
+    let text = text.trim_end_matches(".*");
+    kind.name == text || noun == text || (inner(verb) == Some(text))
+}
+
+/// A noun within the words for what happened: `consumer` of `consumer-created`.
+fn inner(verb: &str) -> Option<&str> {
+    let noun = verb.split_once('-')?.0;
+    ["consumer", "exec", "image", "volume"].contains(&noun).then_some(noun)
+}
+
+/// Every noun events are about.
+fn nouns() -> Vec<&'static str> {
+    let both = KINDS.iter().filter_map(|kind| kind.name.split_once('.'));
+    let all: BTreeSet<&str> =
+        both.flat_map(|(noun, verb)| [Some(noun), inner(verb)]).flatten().collect();
+    all.into_iter().collect()
 }
 
 /// Records of the whole log that are looked at before the last ones, for what objects that are gone were called.

@@ -138,6 +138,11 @@ async fn a_node_reads_as_docker_shows_it() {
     let node = server.get("/nodes/n1").await.done(200);
     assert_eq!(node["Spec"], spec);
     let version = node["Version"]["Index"].to_string();
+    // What changes nothing is no record.
+    let records = server.get("/skein/v1/log").await.lines().len();
+    server.post(&update(version.clone()), &spec.to_string()).await.done(200);
+    assert_eq!(server.get("/skein/v1/log").await.lines().len(), records);
+    assert_eq!(server.get("/nodes/n1").await.done(200)["Version"]["Index"].to_string(), version);
     let worker = json!({"Role": "worker", "Availability": "active"}).to_string();
     let refused = server.post(&update(version), &worker).await.refused(501);
     assert!(refused.contains("roles of nodes cannot be changed yet"), "{refused}");
@@ -175,6 +180,14 @@ async fn networks_are_made_found_and_removed() {
         server.post("/networks/create", &bogus).await.refused(400),
         "Invalid subnet bogus : invalid CIDR address: bogus"
     );
+    let with =
+        |subnet: &str| edited(NETWORK, |n| n["IPAM"]["Config"] = json!([{"Subnet": subnet}]));
+    assert_eq!(
+        server.post("/networks/create", &with("10.60.0.5/24")).await.refused(400),
+        "Invalid subnet 10.60.0.5/24 : it has bits set beyond its prefix, it should be 10.60.0.0/24"
+    );
+    let six = server.post("/networks/create", &with("fd00::/64")).await.refused(501);
+    assert_eq!(six, "networks are IPv4 only: give an IPv4 --subnet");
     let inside = server.get("/networks/demo?verbose=true").await.done(200);
     assert_eq!(inside["Containers"].as_object().unwrap().len(), 2);
     assert_eq!(inside["Peers"], json!([{"Name": "7mxzxt6776na", "IP": "192.0.2.1"}]));
@@ -641,6 +654,10 @@ async fn a_pull_says_how_it_goes_on() {
     let refused = server.post("/auth", &login("ada", "nohost")).await.refused(400);
     assert_eq!(refused, "\"nohost\" is no registry: give HOST[:PORT]");
     server.post("/auth", "{}").await.refused(400);
+    // All tags, as Docker's API has a pull of none.
+    let all = server.post("/images/create?fromImage=127.0.0.1:5000/team/bb", "").await.refused(501);
+    assert!(all.contains("leave out --all-tags"), "{all}");
+    server.post("/images/create?fromImage=127.0.0.1:5000/team/bb:1", "").await.lines();
     server.stop().await;
 }
 

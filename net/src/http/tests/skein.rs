@@ -63,6 +63,7 @@ async fn the_log_tells_who_did_what_and_why() {
             "subnet": "10.0.1.0/24",
             "vni": 4097
           },
+          "detail": null,
           "epoch": 1,
           "kind": "network.created",
           "name": "demo",
@@ -314,12 +315,20 @@ async fn the_log_is_asked_by_who_and_kind_and_tells_patches() {
     let path = "/skein/v1/log?kind=service.created,network";
     let some = server.get(path).await.lines();
     assert_eq!(kinds(some), ["network.created", "service.created"]);
-    assert!(server.get("/skein/v1/log?kind=serv").await.lines().is_empty());
+    expect![[r#"there is no kind of event "serv": the nouns are cluster, consumer, exec, image, network, node, service, task, volume, and a kind is such as service.scaled"#]]
+        .assert_eq(&server.get("/skein/v1/log?kind=serv").await.refused(400));
+    let audit = json!({"name": "audit", "from": "@1"}).to_string();
+    server.post("/skein/v1/consumers", &audit).await.done(201);
+    let moved = server.get("/skein/v1/log?kind=consumer").await.lines();
+    assert_eq!(moved[0]["detail"], "audit");
+    assert_eq!(kinds(moved), ["cluster.consumer-created"]);
+    let far = json!({"name": "far", "from": "@99999999"}).to_string();
+    let refused = server.post("/skein/v1/consumers", &far).await.refused(400);
+    assert!(refused.starts_with("there is no record @99999999 yet"), "{refused}");
     let planned = server.get("/skein/v1/log?who=planner%20scheduler&kind=task").await.lines();
     assert!(!planned.is_empty() && kinds(planned).iter().all(|k| k == "task.assigned"));
     let user = server.get("/skein/v1/log?who=user&limit=1&patch=1").await.lines();
-    expect![[r#"[{"after":3,"before":2,"path":"spec.mode.replicated.replicas"}]"#]]
-        .assert_eq(&user[0]["patch"].to_string());
+    expect!["[]"].assert_eq(&user[0]["patch"].to_string());
     // Of a new object a patch is what was asked for; without the question there is none.
     let created = server.get("/skein/v1/log?kind=network.created&patch=1").await.lines();
     let patch = created[0]["patch"].as_array().unwrap();
@@ -367,6 +376,17 @@ async fn a_dry_run_says_what_would_happen_and_changes_nothing() {
     let text = ask(Method::POST, "/swarm/leave?force=1", "").await.refused(501);
     assert!(text.contains("leave out --dry-run"), "{text}");
     ask(Method::POST, "/images/load", "x").await.refused(501);
+    // A prune of several networks tells all of them.
+    for name in ["one", "two"] {
+        let network = json!({"Name": name, "Driver": "overlay"}).to_string();
+        server.post("/networks/create", &network).await.done(201);
+    }
+    let before = server.get("/skein/v1/log").await.lines();
+    let pruned = ask(Method::POST, "/networks/prune", "").await.done(422);
+    let steps = pruned["rehearsal"]["steps"].as_array().unwrap();
+    let at: Vec<u64> = steps.iter().map(|step| step["position"].as_u64().unwrap()).collect();
+    let head = before.len() as u64;
+    assert_eq!(at, [head + 1, head + 2]);
     assert_eq!(server.get("/skein/v1/log").await.lines(), before);
     // Reading is as ever, and a header that says no is none.
     ask(Method::GET, "/services", "").await.done(200);

@@ -103,6 +103,11 @@ fn reference(image: &str, tag: Option<&str>) -> Result<Reference, ApiError> {
     whole.parse().map_err(|error| ApiError::invalid(format!("{error}")))
 }
 
+/// Whether a name says itself which of its repository's images it means.
+fn image_has_tag(image: &str) -> bool {
+    image.contains('@') || image.rsplit('/').next().is_some_and(|last| last.contains(':'))
+}
+
 /// Images are for the machine that pulls them.
 fn for_this_machine(platform: &str) -> Result<(), ApiError> {
     let here = match std::env::consts::ARCH {
@@ -128,6 +133,12 @@ pub(super) async fn pull(
 ) -> Result<Response, ApiError> {
     for_this_machine(platform)?;
     let name = reference(image, tag)?;
+    if tag.is_none_or(str::is_empty) && !image_has_tag(image) {
+        // Without a tag Docker's API means all of them, and its client says latest where it means that.
+        return Err(ApiError::unsupported(
+            "pulling all tags of a repository is not there: name one, and leave out --all-tags",
+        ));
+    }
     let pull = PullImage { name: name.clone(), login: login(headers)? };
     let mut steps = app.backend.pull_image(caller, pull);
     // As long as nothing was said, a failure is a status.

@@ -4,7 +4,7 @@
 mod joined;
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::Router;
 use axum::extract::State;
@@ -22,7 +22,7 @@ use skein_events::state;
 use skein_events::unit::Subnet;
 use skein_events::view::summary;
 
-use crate::backend::Failure;
+use crate::backend::{Failure, Rehearsal};
 use crate::http::body::Json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
@@ -139,7 +139,7 @@ async fn prune(
     let wanted = |n: &&std::sync::Arc<Network>| {
         !is_used(&state, n) && until.is_none_or(|until| n.created <= until) && chosen(&filters, n)
     };
-    let (mut removed, mut last) = (Vec::new(), None);
+    let (mut removed, mut last, mut rehearsed) = (Vec::new(), None, None);
     for network in state.networks.values().filter(wanted) {
         // One request id has one effect, and this request has many.
         let caller = crate::backend::Caller { request: None, ..caller.clone() };
@@ -149,8 +149,12 @@ async fn prune(
                 last = Some(done.last);
             }
             Err(Failure::Refused(Refusal::InUse { .. } | Refusal::NotFound { .. })) => {}
+            Err(Failure::Rehearsed(next)) => Rehearsal::add(&mut rehearsed, *next),
             Err(failure) => return Err(failure.into()),
         }
+    }
+    if let Some(rehearsal) = rehearsed {
+        return Err(Failure::Rehearsed(Box::new(rehearsal)).into());
     }
     let networks_deleted = (!removed.is_empty()).then_some(removed);
     let body = json(StatusCode::OK, &models::NetworkPruneResponse { networks_deleted });
@@ -227,6 +231,25 @@ struct Addresses {
     ip_range: Option<Subnet>,
 }
 
+/// Why a text is no subnet of a network: Docker's sentence where it is no block at all.
+fn no_subnet(text: &str) -> Refusal {
+    let shown: String = text.chars().take(64).collect();
+    let parts = text.split_once('/');
+    let prefix = parts.and_then(|(_, bits)| bits.parse::<u8>().ok());
+    match (parts.map(|(address, _)| address.parse::<IpAddr>()), prefix) {
+        (Some(Ok(IpAddr::V6(_))), Some(0..=128)) => {
+            unsupported("networks are IPv4 only: give an IPv4 --subnet")
+        }
+        (Some(Ok(IpAddr::V4(address))), Some(bits @ 0..=32)) => {
+            let block = Subnet::containing(address, bits);
+            Refusal::Invalid(format!(
+                "Invalid subnet {shown} : it has bits set beyond its prefix, it should be {block}"
+            ))
+        }
+        _ => Refusal::Invalid(format!("Invalid subnet {shown} : invalid CIDR address: {shown}")),
+    }
+}
+
 fn addresses(ipam: Option<models::Ipam>) -> Result<Addresses, Refusal> {
     let none = Addresses::default();
     let Some(models::Ipam { driver, config, options }) = ipam else { return Ok(none) };
@@ -245,12 +268,8 @@ fn addresses(ipam: Option<models::Ipam>) -> Result<Addresses, Refusal> {
     if auxiliary_addresses.is_some_and(|a| !a.is_empty()) {
         return Err(unsupported("reserved addresses are not there: leave out --aux-address"));
     }
-    let subnet = subnet.filter(|s| !s.is_empty()).map(|text| {
-        text.parse().map_err(|_| {
-            let shown: String = text.chars().take(64).collect();
-            Refusal::Invalid(format!("Invalid subnet {shown} : invalid CIDR address: {shown}"))
-        })
-    });
+    let subnet =
+        subnet.filter(|s| !s.is_empty()).map(|text| text.parse().map_err(|_| no_subnet(&text)));
     let gateway = gateway.filter(|g| !g.is_empty()).map(|text| {
         text.parse().map_err(|_| {
             let shown: String = text.chars().take(64).collect();
