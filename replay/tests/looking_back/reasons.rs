@@ -228,9 +228,12 @@ fn a_forgotten_task_still_has_its_name_and_its_reasons() {
     world.run();
     let task = world.task(web, 1).id;
     world.user(Command::StartExec { task, program: "sh".to_owned() });
-    // It runs for the same reason as before.
+    // It runs for the same reason as before; what was done since is named beside it.
     let why = |upto| skein_replay::why::why(&memory(&world), ObjectId::Task(task), upto).chain;
-    assert_eq!(why(Position(8)), why(Position(7)));
+    let (mut now, before) = (why(Position(8)), why(Position(7)));
+    assert_eq!(now[0].details, ["since then: a command was run in task web.1: sh, at @8"]);
+    now[0].details.clear();
+    assert_eq!(now, before);
     world.reason = Some("not needed any more".to_owned());
     world.user(Command::RemoveService(web));
     world.run();

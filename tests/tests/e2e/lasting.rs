@@ -47,9 +47,8 @@ fn containers_outlive_a_killed_daemon() {
 #[test]
 fn a_task_whose_network_was_taken_away_is_replaced() {
     let mut daemon = Daemon::with_swarm();
-    daemon.ok(WEB);
+    daemon.ok(&WEB.replace("--name", "--stop-grace-period 0s --name"));
     daemon.await_replicas("web", "2/2");
-    let old = daemon.process("web.1");
     daemon.kill();
     for mount in daemon.mounts() {
         if mount.contains("/netns/") && !mount.contains("/netns/net-") {
@@ -58,7 +57,10 @@ fn a_task_whose_network_was_taken_away_is_replaced() {
         }
     }
     daemon.resume(&[]);
-    until("what has no network is ended", || (!runs(old)).then_some(()));
+    until("both that have no network are ended", || {
+        let history = daemon.ok("service ps web --no-trunc");
+        (history.matches("the container lost its network").count() == 2).then_some(())
+    });
     daemon.await_replicas("web", "2/2");
     assert_eq!(daemon.addresses("web.1", "web").len(), 2);
     let history = daemon.ok("service ps web --no-trunc");
