@@ -38,8 +38,9 @@ const REQUESTS: usize = 64;
 const DELIVERIES: usize = 4_096;
 /// Entries handed to the log actor in one message.
 const DELIVERED_AT_ONCE: usize = 1_024;
-/// Entries between two snapshots that consensus takes on its own account: a moment of the past is never further from one.
-const SNAPSHOT_EVERY: u64 = 10_000;
+/// Entries between two snapshots that consensus takes on its own account. A moment of the past is never further from one;
+/// but a snapshot is as large as the swarm, and writes wait for it.
+const SNAPSHOT_EVERY: u64 = 50_000;
 /// Entries kept behind a snapshot for followers that are a little late; older history stays too, but travels otherwise.
 const KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
 const HEARTBEAT_MS: u64 = 100;
