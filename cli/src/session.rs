@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 
 use hyper::Method;
 use jiff::Timestamp;
+use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
 use crate::args::{Because, Host, Inspecting};
@@ -86,7 +87,7 @@ pub(crate) async fn inspect_all(
 ) -> Result<(), Failure> {
     let (mut found, mut refused) = (Vec::new(), Vec::new());
     for path in paths {
-        match session.client.read::<serde_json::Value>(&path, &inspecting.at).await {
+        match session.client.read::<Box<RawValue>>(&path, &inspecting.at).await {
             Ok(value) => found.push(value),
             Err(failure @ Failure::Refused { .. }) => refused.push(failure),
             Err(failure) => return Err(failure),

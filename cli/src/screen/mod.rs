@@ -16,6 +16,8 @@ pub(crate) use list::{Cell, Column, Form};
 pub(crate) use meter::{Meter, Step};
 pub(crate) use object::Shape;
 
+use serde_json::value::RawValue;
+
 use crate::args::Listing;
 use crate::failure::Failure;
 
@@ -134,11 +136,11 @@ impl Screen {
         text.map_or(Ok(false), |text| self.raw(text.as_bytes()).map(|()| true))
     }
 
-    /// Inspected objects in the form the user asked for.
+    /// Inspected objects, as the daemon wrote them, in the form the user asked for.
     pub(crate) fn objects(
         &mut self,
         shape: &Shape,
-        objects: &[serde_json::Value],
+        objects: &[Box<RawValue>],
     ) -> Result<(), Failure> {
         let text = object::render(shape, objects)?;
         self.raw(text.as_bytes())

@@ -60,6 +60,14 @@ impl Template {
         filled(&self.values, object)
     }
 
+    /// The fields on the way to what it shows as JSON, if it does nothing else: `{{json .Spec.Labels}}`.
+    pub(super) fn json_of(&self) -> Option<impl Iterator<Item = &str>> {
+        let inner = self.source.strip_prefix("{{")?.strip_suffix("}}")?.trim();
+        let path = inner.strip_prefix("json ")?.trim_start().strip_prefix('.')?;
+        let names = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+        path.chars().all(names).then(|| path.split('.').filter(|field| !field.is_empty()))
+    }
+
     /// What it makes of headers: those of the columns it names, functions that would change them left out.
     pub(super) fn header(&self, headers: &serde_json::Value) -> Result<String, String> {
         filled(&self.headers, headers)

@@ -2,6 +2,7 @@
 
 use bollard_stubs::models::Service;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{pretty, revise};
 use crate::args::Inspecting;
@@ -28,7 +29,7 @@ impl Inspect {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for service in &services {
             let path = format!("/services/{}?insertDefaults=true", encode(service));
-            match session.client.read::<Value>(&path, &inspecting.at).await {
+            match session.client.read::<Box<RawValue>>(&path, &inspecting.at).await {
                 Ok(value) => found.push(value),
                 Err(failure) if failure.is_not_found() => {
                     missing.push(format!("no such service: {service}"));
@@ -37,7 +38,7 @@ impl Inspect {
             }
         }
         if pretty {
-            for service in found {
+            for service in &found {
                 show(session, service).await?;
             }
         } else {
@@ -47,7 +48,8 @@ impl Inspect {
     }
 }
 
-async fn show(session: &mut Session, mut service: Value) -> Result<(), Failure> {
+async fn show(session: &mut Session, service: &RawValue) -> Result<(), Failure> {
+    let mut service: Value = serde_json::from_str(service.get()).expect("it was read as JSON");
     service["Spec"] = revise::with_our_names(service["Spec"].take());
     let service: Service = serde_json::from_value(service).map_err(|error| Failure::Strange {
         request: "/services".to_owned(),
