@@ -1,16 +1,34 @@
-//! Progress on a terminal: a line for the whole, a line a slot with a bar, a line for what is waited for at the end.
+//! Progress on a terminal: a line for the whole, a line a slot or node with a bar, a line for what is waited for at the end.
 //! Only the look, which is Docker's; elsewhere than on a terminal the commands print lines of their own.
 
 use std::collections::BTreeMap;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Slots shown one by one; with more of them only the whole has a bar, as Docker's.
-const SLOTS_MAX: usize = 20;
+/// Slots or nodes shown one by one; with more of them only the whole has a bar, as Docker's.
+const PARTS_MAX: usize = 20;
 /// Length of a bar.
 const BAR: &str = "[{bar:50}]";
 
-/// How far one slot has come.
+/// What one line is of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// A slot of a replicated service.
+    Slot(u64),
+    /// A node of a global service, by its id.
+    Node(String),
+}
+
+impl Part {
+    fn prefix(&self, of: u64) -> String {
+        match self {
+            Self::Slot(slot) => format!("{slot}/{of}"),
+            Self::Node(id) => super::human::short(id, false),
+        }
+    }
+}
+
+/// How far one part has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// So many of so many stages, and the name of the present one.
@@ -23,7 +41,7 @@ pub(crate) enum Step {
 pub(crate) struct Meter {
     lines: MultiProgress,
     whole: ProgressBar,
-    slots: BTreeMap<u64, ProgressBar>,
+    parts: BTreeMap<Part, ProgressBar>,
     end: ProgressBar,
     /// What was drawn last: what is as it was is not drawn again, because each drawing is seen to flicker.
     drawn: Drawn,
@@ -33,7 +51,7 @@ pub(crate) struct Meter {
 struct Drawn {
     done: u64,
     of: u64,
-    steps: BTreeMap<u64, Step>,
+    steps: BTreeMap<Part, Step>,
     end: String,
 }
 
@@ -45,18 +63,18 @@ impl Meter {
             lines.add(bar)
         };
         let (whole, end) = (line("{msg}"), line("{msg}"));
-        Self { lines, whole, slots: BTreeMap::new(), end, drawn: Drawn::default() }
+        Self { lines, whole, parts: BTreeMap::new(), end, drawn: Drawn::default() }
     }
 
     /// Draws what is so now, as far as it is not what was drawn.
-    pub(crate) fn show(&mut self, done: u64, of: u64, steps: &BTreeMap<u64, Step>, end: &str) {
+    pub(crate) fn show(&mut self, done: u64, of: u64, steps: &BTreeMap<Part, Step>, end: &str) {
         let now = Drawn { done, of, steps: steps.clone(), end: end.to_owned() };
         if now == self.drawn {
             return;
         }
         let before = std::mem::replace(&mut self.drawn, now);
-        let many = steps.len() > SLOTS_MAX;
-        if (before.done, before.of, before.steps.len() > SLOTS_MAX) != (done, of, many)
+        let many = steps.len() > PARTS_MAX;
+        if (before.done, before.of, before.steps.len() > PARTS_MAX) != (done, of, many)
             || before.steps.is_empty()
         {
             self.whole.set_style(style(&if many {
@@ -68,25 +86,25 @@ impl Meter {
             self.whole.set_position(done);
             self.whole.set_message(format!("overall progress: {done} out of {of} tasks"));
         }
-        let gone = |slot: &u64| many || !steps.contains_key(slot);
-        for slot in self.slots.keys().copied().filter(gone).collect::<Vec<_>>() {
-            if let Some(bar) = self.slots.remove(&slot) {
+        let gone = |part: &&Part| many || !steps.contains_key(part);
+        for part in self.parts.keys().filter(gone).cloned().collect::<Vec<_>>() {
+            if let Some(bar) = self.parts.remove(&part) {
                 bar.finish_and_clear();
                 self.lines.remove(&bar);
             }
         }
-        for (slot, step) in steps.iter().filter(|_| !many) {
-            match self.slots.get(slot) {
-                Some(_) if before.of == of && before.steps.get(slot) == Some(step) => {}
-                Some(bar) => dress(bar, format!("{slot}/{of}"), step),
+        for (part, step) in steps.iter().filter(|_| !many) {
+            match self.parts.get(part) {
+                Some(_) if before.of == of && before.steps.get(part) == Some(step) => {}
+                Some(bar) => dress(bar, part.prefix(of), step),
                 None => {
                     // Dressed before it is shown: a new one would be drawn as the library's own.
                     let bar = ProgressBar::hidden();
-                    dress(&bar, format!("{slot}/{of}"), step);
-                    let above = self.slots.range(..slot).next_back();
+                    dress(&bar, part.prefix(of), step);
+                    let above = self.parts.range(..part).next_back();
                     let bar = self.lines.insert_after(above.map_or(&self.whole, |(_, b)| b), bar);
                     bar.tick();
-                    self.slots.insert(*slot, bar);
+                    self.parts.insert(part.clone(), bar);
                 }
             }
         }
@@ -102,13 +120,13 @@ impl Meter {
 
     /// Leaves everything as it was last drawn.
     pub(crate) fn finish(self) {
-        for bar in std::iter::once(&self.whole).chain(self.slots.values()).chain([&self.end]) {
+        for bar in std::iter::once(&self.whole).chain(self.parts.values()).chain([&self.end]) {
             bar.abandon();
         }
     }
 }
 
-/// Gives a slot's line what it says.
+/// Gives a part's line what it says.
 fn dress(bar: &ProgressBar, prefix: String, step: &Step) {
     match step {
         Step::Stage(stage, stages, name) => {
@@ -189,7 +207,7 @@ mod tests {
         }
     }
 
-    fn drawn(steps: impl IntoIterator<Item = (u64, Step)>, of: u64, end: &str) -> String {
+    fn drawn(steps: impl IntoIterator<Item = (Part, Step)>, of: u64, end: &str) -> String {
         let paper = Paper::default();
         let mut meter =
             Meter::new(ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255));
@@ -204,13 +222,16 @@ mod tests {
         let mut meter =
             Meter::new(ProgressDrawTarget::term_like_with_hz(Box::new(paper.clone()), 255));
         let stage = |n, name: &str| Step::Stage(n, 9, name.to_owned());
-        let first = BTreeMap::from([(1, stage(9, "running")), (3, stage(2, "allocated"))]);
+        let first = BTreeMap::from([
+            (Part::Slot(1), stage(9, "running")),
+            (Part::Slot(3), stage(2, "allocated")),
+        ]);
         meter.show(1, 3, &first, "");
         paper.1.lock().unwrap().clear();
         meter.show(1, 3, &first, "");
         assert_eq!(*paper.1.lock().unwrap(), "", "drawn though nothing changed");
         let mut second = first.clone();
-        second.insert(2, stage(1, "new"));
+        second.insert(Part::Slot(2), stage(1, "new"));
         meter.show(1, 3, &second, "");
         meter.finish();
         let all = paper.1.lock().unwrap().clone();
@@ -223,13 +244,22 @@ mod tests {
         let running = Step::Stage(9, 9, "running".to_owned());
         let preparing = Step::Stage(6, 9, "preparing".to_owned());
         let stuck = Step::Stuck("no suitable node".to_owned());
-        let few = [(1, running.clone()), (2, preparing), (3, stuck)];
+        let few = [
+            (Part::Slot(1), running.clone()),
+            (Part::Slot(2), preparing.clone()),
+            (Part::Slot(3), stuck.clone()),
+        ];
         expect![[r#"
             overall progress: 1 out of 3 tasks                                                                  1/3: running   [==================================================]                                 2/3: preparing [=================================>                ]                                 3/3: no suitable node                                                                               verify: Waiting 5 seconds
         "#]].assert_eq(&drawn(few, 3, "verify: Waiting 5 seconds"));
         expect![[r#"
             overall progress: 1 out of 50 tasks [=>                                                ]
         "#]]
-        .assert_eq(&drawn((1..=50).map(|slot| (slot, running.clone())), 50, ""));
+        .assert_eq(&drawn((1..=50).map(|slot| (Part::Slot(slot), running.clone())), 50, ""));
+        let node = |id: &str| Part::Node(id.to_owned());
+        let nodes = [(node("e6svbpso3y35gkekdc9eqr2le"), preparing), (node("self"), stuck)];
+        expect![[r#"
+            overall progress: 1 out of 2 tasks                                                                  e6svbpso3y35: preparing [=================================>                ]                        self: no suitable node
+        "#]].assert_eq(&drawn(nodes, 2, ""));
     }
 }

@@ -13,7 +13,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
 pub(crate) use list::{Cell, Column, Form};
-pub(crate) use meter::{Meter, Step};
+pub(crate) use meter::{Meter, Part, Step};
 pub(crate) use object::Shape;
 
 use serde_json::value::RawValue;

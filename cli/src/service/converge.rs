@@ -12,7 +12,7 @@ use bollard_stubs::models::{
 use crate::args::At;
 use crate::client::Query;
 use crate::failure::Failure;
-use crate::screen::{Meter, Step};
+use crate::screen::{Meter, Part, Step};
 use crate::session::Session;
 
 /// Pause between two looks, as Docker's client.
@@ -41,9 +41,9 @@ const STAGES: [&str; 9] = [
 struct Progress {
     running: u64,
     desired: u64,
-    /// How far the newest task of each slot has come.
-    steps: BTreeMap<u64, Step>,
-    /// The newest error of each slot that is not running, by task name.
+    /// How far the newest task of each slot or node has come.
+    steps: BTreeMap<Part, Step>,
+    /// The newest error of each slot or node that has none running, by task name.
     errors: BTreeMap<String, String>,
     /// Why what was asked for is being taken back, or was.
     taken_back: Option<String>,
@@ -198,23 +198,21 @@ fn report(
 fn progress(service: &Service, tasks: &[Task]) -> Progress {
     let status = service.service_status.clone().unwrap_or_default();
     let name = service.spec.as_ref().and_then(|spec| spec.name.as_deref()).unwrap_or_default();
-    let mut newest: BTreeMap<i64, &Task> = BTreeMap::new();
-    for task in tasks.iter().filter(|task| task.slot.is_some_and(|slot| slot > 0)) {
-        let slot = task.slot.unwrap_or_default();
-        if newest.get(&slot).is_none_or(|other| other.created_at < task.created_at) {
-            newest.insert(slot, task);
+    let mut newest: BTreeMap<Part, &Task> = BTreeMap::new();
+    for task in tasks {
+        let Some(part) = part(task) else { continue };
+        if newest.get(&part).is_none_or(|other| other.created_at < task.created_at) {
+            newest.insert(part, task);
         }
     }
-    let steps = newest.values().filter_map(|task| step(task)).collect();
-    let ran_out = tasks.iter().filter(|task| task.status.as_ref().is_some_and(|s| s.err.is_some()));
+    let steps =
+        newest.iter().filter_map(|(part, task)| Some((part.clone(), step(task)?))).collect();
     let mut errors = BTreeMap::new();
-    for task in ran_out {
-        let slot = task.slot.unwrap_or_default();
-        let up =
-            newest.get(&slot).and_then(|task| task.status.as_ref()).and_then(|s| s.state.as_ref());
+    for task in tasks {
+        let up = part(task).and_then(|part| newest.get(&part)?.status.as_ref()?.state);
         let error = task.status.as_ref().and_then(|status| status.err.clone()).unwrap_or_default();
-        if up != Some(&TaskState::RUNNING) && !error.is_empty() {
-            errors.insert(format!("{name}.{slot}"), error);
+        if up != Some(TaskState::RUNNING) && !error.is_empty() {
+            errors.insert(task_name(name, task), error);
         }
     }
     Progress {
@@ -224,6 +222,23 @@ fn progress(service: &Service, tasks: &[Task]) -> Progress {
         steps,
         errors,
         taken_back: None,
+    }
+}
+
+/// The line a task belongs to; a global service's tasks have no slots.
+fn part(task: &Task) -> Option<Part> {
+    match task.slot.map(u64::try_from) {
+        Some(Ok(slot)) if slot > 0 => Some(Part::Slot(slot)),
+        _ => task.node_id.clone().map(Part::Node),
+    }
+}
+
+/// What a task is called after its service, as Swarm does.
+fn task_name(service: &str, task: &Task) -> String {
+    match part(task) {
+        Some(Part::Slot(slot)) => format!("{service}.{slot}"),
+        Some(Part::Node(node)) => format!("{service}.{node}"),
+        None => service.to_owned(),
     }
 }
 
@@ -252,24 +267,21 @@ fn over(service: &Service, tasks: &[Task]) -> Result<(), Failure> {
     let name = spec.and_then(|spec| spec.name.as_deref()).unwrap_or_default();
     let why = task.status.as_ref().and_then(|status| status.err.as_deref()).unwrap_or("it failed");
     Err(Failure::failed(format!(
-        "{name}.{}: {why}; it is not started again (--restart-condition none)",
-        task.slot.unwrap_or_default()
+        "{}: {why}; it is not started again (--restart-condition none)",
+        task_name(name, task)
     )))
 }
 
-/// Slot and stage of a task; none of one that is to end.
-fn step(task: &Task) -> Option<(u64, Step)> {
-    let slot = u64::try_from(task.slot?).ok()?;
+/// Stage of a task; none of one that is to end.
+fn step(task: &Task) -> Option<Step> {
     let status = task.status.as_ref()?;
     if let Some(error) = status.err.as_ref().filter(|error| !error.is_empty()) {
-        return Some((slot, Step::Stuck(error.clone())));
+        return Some(Step::Stuck(error.clone()));
     }
     let name = status.state.as_ref()?.to_string();
     let stage = STAGES.iter().position(|stage| *stage == name).map(|at| at as u64 + 1);
     let wanted = task.desired_state.as_ref().is_none_or(|state| state <= &TaskState::RUNNING);
-    wanted.then(|| {
-        (slot, Step::Stage(stage.unwrap_or(STAGES.len() as u64), STAGES.len() as u64, name))
-    })
+    wanted.then(|| Step::Stage(stage.unwrap_or(STAGES.len() as u64), STAGES.len() as u64, name))
 }
 
 fn monitor(service: &Service) -> Duration {
@@ -310,5 +322,38 @@ fn failed_update(service: &Service) -> Result<(), Failure> {
             | ServiceUpdateStatusStateEnum::ROLLBACK_COMPLETED,
         )
         | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_global_services_tasks_are_told_apart_by_their_nodes() {
+        let service =
+            serde_json::from_value(json!({"Spec": {"Name": "each", "Mode": {"Global": {}}},
+            "ServiceStatus": {"RunningTasks": 1, "DesiredTasks": 2}}))
+            .unwrap();
+        let task = |node: &str, created: &str, state: &str, err: Option<&str>| {
+            let status = json!({"State": state, "Err": err});
+            let task = json!({"NodeID": node, "CreatedAt": created, "DesiredState": "running", "Status": status});
+            serde_json::from_value::<Task>(task).unwrap()
+        };
+        let tasks = [
+            task("n1", "2026-11-26T07:00:00Z", "failed", Some("it ended")),
+            task("n1", "2026-11-26T07:00:01Z", "running", None),
+            task("n2", "2026-11-26T07:00:02Z", "failed", Some("no room")),
+        ];
+        let now = progress(&service, &tasks);
+        let node = |id: &str| Part::Node(id.to_owned());
+        let steps = [
+            (node("n1"), Step::Stage(9, 9, "running".to_owned())),
+            (node("n2"), Step::Stuck("no room".to_owned())),
+        ];
+        assert_eq!(now.steps, steps.into());
+        assert_eq!(now.errors, [("each.n2".to_owned(), "no room".to_owned())].into());
     }
 }
