@@ -65,6 +65,16 @@ pub(crate) async fn position(app: &App, text: &str) -> Result<Position, ApiError
     }
 }
 
+/// The time a moment means, which ages of what was there then are counted to.
+pub(crate) fn time_of(moment: Option<&Moment>, state: &State, now: Time) -> Time {
+    match moment {
+        None => now,
+        Some(Moment::Wall(time)) => *time,
+        Some(Moment::Ago(span)) => Time(now.0.saturating_sub(span.0)),
+        Some(Moment::Position(_)) => state.at,
+    }
+}
+
 impl std::str::FromStr for Moment {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

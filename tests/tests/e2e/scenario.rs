@@ -77,6 +77,11 @@ fn volumes_are_made_used_and_removed() {
 }
 
 #[test]
+fn containers_are_listed_as_docker_lists_them() {
+    tell("containers.txt", &Daemon::with_swarm());
+}
+
+#[test]
 fn what_tasks_said_is_read() {
     tell("logs.txt", &Daemon::with_swarm());
 }

@@ -9,7 +9,6 @@ use bollard_stubs::models;
 
 use skein_events::node::Role;
 use skein_events::state;
-use skein_events::task::TaskState;
 
 use crate::backend::{Failure, Local};
 use crate::http::error::ApiError;
@@ -152,7 +151,7 @@ fn containers(state: &state::State, local: &Local) -> Containers {
     let Some(node) = local.node else { return count };
     for task in state.tasks_on(node).filter(|t| t.status.container.is_some()) {
         count.all += 1;
-        count.running += i64::from(task.status.state == TaskState::Running);
+        count.running += i64::from(super::container::is_running(task));
     }
     count
 }

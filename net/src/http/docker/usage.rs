@@ -31,9 +31,8 @@ async fn usage(State(app): State<App>, _: Present) -> Result<Response, ApiError>
         .iter()
         .map(|used| {
             let task = state.as_ref().and_then(|s| Some((s, s.tasks.get(&used.task)?)));
-            let known = task.map(|(s, task)| {
-                json!(container::summary_model(s, task, &used.container, now, None))
-            });
+            let known =
+                task.map(|(s, task)| json!(container::summary_model(s, task, None, now, None)));
             sized(known, used, &usage.images)
         })
         .collect();
@@ -80,13 +79,12 @@ fn sized(known: Option<Value>, used: &ContainerUsage, images: &[ImageSummary]) -
         let state = if *running { "running" } else { "exited" };
         json!({
             "Id": container, "Names": [format!("/{task}")], "Image": image, "State": state,
-            "Status": state, "Labels": {}, "Ports": [],
+            "Status": state, "Labels": {}, "Ports": [], "Mounts": [],
         })
     });
     let of_it = images.iter().find(|i| Some(&i.id) == image.as_ref());
     out["ImageID"] = json!(image);
     out["SizeRw"] = json!(signed(*written));
     out["SizeRootFs"] = json!(signed(written + of_it.map_or(0, |i| i.size)));
-    out["Mounts"] = json!([]);
     out
 }

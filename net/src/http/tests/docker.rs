@@ -328,6 +328,57 @@ async fn tasks_carry_their_addresses() {
 }
 
 #[tokio::test]
+async fn containers_are_listed_newest_first_and_found_by_what_they_are() {
+    let server = Server::with_story().await;
+    let list = async |query: &str| {
+        let all = server.get(&format!("/containers/json?{query}")).await.done(200);
+        let name =
+            |c: &Value| c["Names"][0].as_str().unwrap().rsplit_once('.').unwrap().0.to_owned();
+        all.as_array().unwrap().iter().map(name).collect::<Vec<_>>()
+    };
+    let by = async |key: &str, value: &str| {
+        list(&format!("filters={{%22{key}%22:[%22{value}%22]}}")).await
+    };
+    assert_eq!(list("").await, ["/web.2", "/web.1"]);
+    assert_eq!(list("limit=1").await, ["/web.2"]);
+    assert_eq!(list("limit=-1").await.len(), 2);
+    assert_eq!(by("since", "web.1").await, ["/web.2"]);
+    assert_eq!(by("before", "web.2").await, ["/web.1"]);
+    assert_eq!(by("name", "%5E/web.1").await, ["/web.1"]);
+    for (key, value, found) in [
+        ("network", "demo", 2),
+        ("network", "nosuch", 0),
+        ("health", "none", 2),
+        ("health", "healthy", 0),
+        ("status", "exited", 0),
+        ("status", "created", 0),
+        ("exited", "0", 0),
+        ("volume", "data", 0),
+        ("is-task", "true", 2),
+        ("is-task", "false", 0),
+        ("publish", "80", 0),
+        ("ancestor", "busybox", 2),
+        ("ancestor", "busybox:latest", 2),
+        ("ancestor", "busybox:other", 0),
+        ("ancestor", "nosuch", 0),
+        ("label", "com.docker.swarm.service.name=web", 2),
+    ] {
+        assert_eq!(by(key, value).await.len(), found, "{key}={value}");
+    }
+    let refused = async |filter: &str| {
+        server.get(&format!("/containers/json?filters={{{filter}}}")).await.refused(400)
+    };
+    expect!["Invalid filter 'status=bogus': it is one of created, restarting, running, removing, paused, exited, dead"]
+        .assert_eq(&refused("%22status%22:[%22bogus%22]").await);
+    expect!["Invalid filter 'exited=x': it is an exit code"]
+        .assert_eq(&refused("%22exited%22:[%22x%22]").await);
+    expect!["Invalid filter 'isolation'"].assert_eq(&refused("%22isolation%22:[%22x%22]").await);
+    let found = server.get("/containers/json").await.done(200);
+    assert_eq!(found[0]["SizeRw"], Value::Null);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_container_shows_what_its_checks_came_to() {
     let server = Server::with_story().await;
     let tasks = server.get("/tasks").await.done(200);

@@ -5,13 +5,14 @@ use serde_json::Value;
 
 use skein_events::state::State;
 use skein_events::task::Task;
+use skein_events::task::container::ContainerSpec;
 use skein_events::view::assignment::assigned;
 
 use crate::backend::{Health, ImageDetails};
 use crate::http::moment::rfc3339;
 
 use super::super::{map, spec};
-use super::{full_name, health_model, is_running, labels, networks};
+use super::{Life, full_name, health_model, labels, networks};
 
 /// When nothing has happened yet, in Go.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -28,17 +29,18 @@ pub(super) fn model(
     let container = spec.container_spec.clone().unwrap_or_default();
     let config = config(state, task, &container, image);
     let mut words = config.entrypoint.iter().chain(&config.cmd).flatten().cloned();
-    let running = is_running(task);
+    let life = Life::of(task);
+    let running = life == Life::Running;
     models::ContainerInspectResponse {
         id: task.status.container.clone(),
         created: Some(rfc3339(task.created)),
         path: Some(words.next().unwrap_or_default()),
         args: Some(words.collect()),
         state: Some(models::ContainerState {
-            status: Some(if running {
-                models::ContainerStateStatusEnum::RUNNING
-            } else {
-                models::ContainerStateStatusEnum::EXITED
+            status: Some(match life {
+                Life::Created => models::ContainerStateStatusEnum::CREATED,
+                Life::Running => models::ContainerStateStatusEnum::RUNNING,
+                Life::Exited => models::ContainerStateStatusEnum::EXITED,
             }),
             running: Some(running),
             paused: Some(false),
@@ -49,7 +51,10 @@ pub(super) fn model(
             exit_code: Some(task.status.exit_code.map_or(0, i64::from)),
             error: Some(task.status.error.clone().unwrap_or_default()),
             started_at: Some(task.ran.map_or_else(|| NEVER.to_owned(), rfc3339)),
-            finished_at: Some(if running { NEVER.to_owned() } else { rfc3339(task.status_at) }),
+            finished_at: Some(match life {
+                Life::Created | Life::Running => NEVER.to_owned(),
+                Life::Exited => rfc3339(task.status_at),
+            }),
             health: health.map(health_model),
         }),
         image: Some(image.map_or_else(String::new, |image| image.summary.id.clone())),
@@ -57,7 +62,7 @@ pub(super) fn model(
         restart_count: Some(0),
         driver: Some("overlay2".to_owned()),
         platform: Some("linux".to_owned()),
-        mounts: Some(container.mounts.iter().flatten().map(mount_point).collect()),
+        mounts: Some(mount_points(&container)),
         host_config: Some(host_config(&spec, container)),
         config: Some(config),
         network_settings: Some(models::NetworkSettings {
@@ -135,6 +140,20 @@ fn host_config(
     }
 }
 
+/// What is mounted in a container, placeholders filled in.
+pub(super) fn mounts(state: &State, task: &Task) -> Vec<models::MountPoint> {
+    if state.version_of(task).task.container.mounts.is_empty() {
+        return Vec::new();
+    }
+    let here = assigned(state, task);
+    let spec = spec::task_model(&here.spec, &here.env, false);
+    mount_points(&spec.container_spec.unwrap_or_default())
+}
+
+fn mount_points(container: &models::TaskSpecContainerSpec) -> Vec<models::MountPoint> {
+    container.mounts.iter().flatten().map(mount_point).collect()
+}
+
 fn mount_point(mount: &models::Mount) -> models::MountPoint {
     let volume = mount.typ == Some(models::MountType::VOLUME);
     let driver = mount.volume_options.as_ref().and_then(|all| all.driver_config.clone());
@@ -150,6 +169,18 @@ fn mount_point(mount: &models::Mount) -> models::MountPoint {
             options.propagation.map_or_else(|| "rprivate".to_owned(), |p| p.to_string())
         }),
     }
+}
+
+/// The words a container runs, for lists: an entrypoint of the service's own makes the image's arguments meaningless.
+pub(super) fn words(container: &ContainerSpec, image: Option<&ImageDetails>) -> Vec<String> {
+    let said = image.map_or(&Value::Null, |image| &image.file["config"]);
+    let own = !container.command.is_empty();
+    let inherited = |own: bool, key| (!own).then(|| list(&said[key])).flatten().unwrap_or_default();
+    let mut words = container.command.clone();
+    words.extend(inherited(own, "Entrypoint"));
+    words.extend(container.args.iter().cloned());
+    words.extend(inherited(own || !container.args.is_empty(), "Cmd"));
+    words
 }
 
 /// A text of an image's configuration, which may hold anything.

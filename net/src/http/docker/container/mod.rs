@@ -1,7 +1,8 @@
-//! Tasks of this machine as Docker's containers: enough for `docker ps`, and for `docker exec` to find its way.
-//! What one is made of stands in `details`, because only `inspect` asks for it.
+//! Tasks of this machine as Docker's containers: enough for `docker exec` to find its way.
+//! Which of them `docker ps` means stands in `list`, what one is made of in `details`, because only `inspect` asks for it.
 
 mod details;
+mod list;
 
 use std::sync::Arc;
 
@@ -19,9 +20,9 @@ use skein_events::task::{Task, TaskState};
 use skein_events::time::Time;
 use skein_events::view::summary;
 
-use crate::backend::{Health, Moment, Probe, Wellness};
+use crate::backend::{Health, ImageDetails, Moment, Probe, Wellness};
 use crate::http::error::ApiError;
-use crate::http::filters::{Filters, ListQuery, truthy};
+use crate::http::filters::ListQuery;
 use crate::http::moment::{At, MaybeMoment, rfc3339};
 use crate::http::{App, Path, Query, json};
 
@@ -29,39 +30,9 @@ use super::{map, signed, unsupported};
 
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/containers/json", get(list))
+        .route("/containers/json", get(list::list))
         .route("/containers/prune", post(prune))
         .route("/containers/{id}/json", get(inspect))
-}
-
-async fn list(
-    State(app): State<App>,
-    At(state): At,
-    MaybeMoment(moment): MaybeMoment,
-    Query(query): Query<ListQuery>,
-) -> Result<Response, ApiError> {
-    let known = ["id", "label", "name", "status", "network", "ancestor"];
-    let filters = query.filters(&known)?;
-    let all = truthy(query.all.as_deref()) || !filters.get("status").is_empty();
-    let now = app.backend.wall();
-    let Some(node) = app.backend.local().node else {
-        return Ok(json(StatusCode::OK, &[(); 0]));
-    };
-    let containers: Vec<models::ContainerSummary> = state
-        .tasks_on(node)
-        .filter(|t| all || is_running(t))
-        .filter_map(|t| Some((t, t.status.container.as_deref()?)))
-        .filter(|(t, id)| {
-            filters.id(id)
-                && named(&filters, &full_name(&state, t))
-                && filters.exact("status", if is_running(t) { "running" } else { "exited" })
-                && on_network(&filters, &state, t)
-                && filters.exact("ancestor", &state.version_of(t).task.container.image)
-                && filters.labels(&labels(&state, t))
-        })
-        .map(|(t, id)| summary_model(&state, t, id, now, wellness(&app, moment.as_ref(), t)))
-        .collect();
-    Ok(json(StatusCode::OK, &containers))
 }
 
 /// There are none to remove: a container is cleared away when its task has ended. `docker system prune` asks nevertheless.
@@ -72,26 +43,40 @@ async fn prune(Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     Ok(json(StatusCode::OK, &nothing))
 }
 
-/// A container that has not passed its health check yet runs all the same.
-fn is_running(task: &Task) -> bool {
-    task.status.state == TaskState::Running || is_starting(task)
+/// Where a container is in its life, in Docker's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Created,
+    Running,
+    Exited,
+}
+
+impl Life {
+    /// A container that has not passed its health check yet runs all the same.
+    fn of(task: &Task) -> Self {
+        match task.status.state {
+            TaskState::Running | TaskState::Starting => Self::Running,
+            state if state.is_terminal() => Self::Exited,
+            _ => Self::Created,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+/// Whether its container runs.
+pub(super) fn is_running(task: &Task) -> bool {
+    Life::of(task) == Life::Running
 }
 
 fn is_starting(task: &Task) -> bool {
     task.status.state == TaskState::Starting
-}
-
-/// Docker looks for a container's name anywhere in it.
-fn named(filters: &Filters, name: &str) -> bool {
-    let wanted = filters.get("name");
-    wanted.is_empty() || wanted.iter().any(|w| name.contains(w.trim_start_matches(['^', '/'])))
-}
-
-fn on_network(filters: &Filters, state: &state::State, task: &Task) -> bool {
-    let wanted = filters.get("network");
-    let meant = |w: &String| summary::network(state, w).ok();
-    let on = |id| task.legs.iter().any(|leg| leg.network == id);
-    wanted.is_empty() || wanted.iter().filter_map(meant).any(on)
 }
 
 async fn inspect(
@@ -232,40 +217,39 @@ fn networks(state: &state::State, task: &Task) -> Vec<(String, models::EndpointS
 pub(super) fn summary_model(
     state: &state::State,
     task: &Task,
-    id: &str,
+    image: Option<&ImageDetails>,
     now: Time,
     wellness: Option<Wellness>,
 ) -> models::ContainerSummary {
     let container = &state.version_of(task).task.container;
-    let running = is_running(task);
-    let words: Vec<&str> =
-        container.command.iter().chain(&container.args).map(String::as_str).collect();
-    models::ContainerSummary {
-        id: Some(id.to_owned()),
-        names: Some(vec![format!("/{}", full_name(state, task))]),
-        image: Some(container.image.clone()),
-        image_id: Some(String::new()),
-        command: Some(words.join(" ")),
-        created: Some(signed(task.created.0 / 1_000_000_000)),
-        ports: Some(Vec::new()),
-        labels: Some(map(&labels(state, task))),
-        state: Some(if running {
-            models::ContainerSummaryStateEnum::RUNNING
-        } else {
-            models::ContainerSummaryStateEnum::EXITED
-        }),
-        status: Some(if running {
+    let ago = now.since(task.status_at).roughly();
+    let (life, status) = match Life::of(task) {
+        Life::Created => (models::ContainerSummaryStateEnum::CREATED, "Created".to_owned()),
+        Life::Running => {
             let health = match wellness {
                 None => "",
                 Some(Wellness::Starting) => " (health: starting)",
                 Some(Wellness::Well) => " (healthy)",
                 Some(Wellness::Unwell) => " (unhealthy)",
             };
-            format!("Up {}{health}", now.since(task.status_at).roughly())
-        } else {
-            let ago = now.since(task.status_at).roughly();
-            format!("Exited ({}) {ago} ago", task.status.exit_code.unwrap_or(0))
-        }),
+            (models::ContainerSummaryStateEnum::RUNNING, format!("Up {ago}{health}"))
+        }
+        Life::Exited => {
+            let code = task.status.exit_code.unwrap_or(0);
+            (models::ContainerSummaryStateEnum::EXITED, format!("Exited ({code}) {ago} ago"))
+        }
+    };
+    models::ContainerSummary {
+        id: task.status.container.clone(),
+        names: Some(vec![format!("/{}", full_name(state, task))]),
+        image: Some(container.image.clone()),
+        image_id: Some(image.map_or_else(String::new, |image| image.summary.id.clone())),
+        command: Some(details::words(container, image).join(" ")),
+        created: Some(signed(task.created.0 / 1_000_000_000)),
+        ports: Some(Vec::new()),
+        labels: Some(map(&labels(state, task))),
+        state: Some(life),
+        status: Some(status),
         host_config: Some(models::ContainerSummaryHostConfig {
             network_mode: Some("default".to_owned()),
             annotations: None,
@@ -273,7 +257,7 @@ pub(super) fn summary_model(
         network_settings: Some(models::ContainerSummaryNetworkSettings {
             networks: Some(networks(state, task).into_iter().collect()),
         }),
-        mounts: Some(Vec::new()),
+        mounts: Some(details::mounts(state, task)),
         ..models::ContainerSummary::default()
     }
 }
