@@ -15,7 +15,7 @@ use skein_events::task::spec::Limits;
 use skein_events::time::{Span, Time};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::check::Check;
+use crate::check::{Check, Standing};
 use crate::error::Error;
 use crate::image::{
     Details, Digest, Image, Import, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed, Resolved,
@@ -60,6 +60,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn exec(&self, id: TaskId, exec: ExecSpec) -> Answer<ExecSession>;
     /// How a container is asked whether it is well: what it was made with, the image's part included.
     fn check(&self, id: TaskId) -> Answer<Option<Check>>;
+    /// How it has done in its checks and how long ago its start was noted; `None` before anything was.
+    fn standing(&self, id: TaskId) -> Answer<Option<(Standing, Span)>>;
+    /// Notes how it does, so that the next life of the daemon goes on there. The first note marks the container's start.
+    fn note_standing(&self, id: TaskId, standing: Standing) -> Answer<()>;
     /// What a container said. It can be asked some time after the container was removed: an ended task's last words are
     /// what one looks for. [`Error::NoLogs`] if its output is not kept, [`Error::NoSuchContainer`] if nothing is known.
     fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines>;

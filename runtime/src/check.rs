@@ -30,6 +30,17 @@ pub struct Check {
     pub start_interval: Span,
 }
 
+/// How a container has done in its checks so far: what a daemon that was started again goes on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Standing {
+    /// A check was passed, and it was not unwell since.
+    pub well: bool,
+    /// Failures in a row that count.
+    pub failures: u64,
+    /// What the last of them came to; nothing of what the check printed.
+    pub last: String,
+}
+
 impl Check {
     /// The check of a container, if there is one. What the user left out is the image's, field by field.
     pub fn of(asked: &HealthCheck, image: &ImageConfig) -> Option<Self> {

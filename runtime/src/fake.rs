@@ -15,7 +15,7 @@ use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
     LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
-use crate::check::Check;
+use crate::check::{Check, Standing};
 use crate::error::Error;
 use crate::image::{
     Details, Digest, Image, ImageConfig, Import, Loaded, Login, Prune, Pruned, Pull, Pulled,
@@ -114,6 +114,7 @@ struct Slot {
     pid: u32,
     fate: Fate,
     check: Option<Check>,
+    standing: Option<(Standing, Time)>,
     state: State,
     changed: watch::Sender<u64>,
 }
@@ -321,7 +322,7 @@ impl Runtime for FakeRuntime {
                 let (changed, _) = watch::channel(0);
                 let (name, fate, state) = (container.name.clone(), fate.clone(), State::Creating);
                 let check = Check::of(&container.spec.health, &ImageConfig::default());
-                let slot = Slot { name, pid, fate, check, state, changed };
+                let slot = Slot { name, pid, fate, check, standing: None, state, changed };
                 machine.slots.insert(id, slot);
                 pid
             };
@@ -442,6 +443,25 @@ impl Runtime for FakeRuntime {
     fn check(&self, id: TaskId) -> Answer<Option<Check>> {
         let check = self.machine().slots.get(&id).map(|slot| slot.check.clone());
         async move { check.ok_or(Error::NoSuchContainer(id)) }.boxed()
+    }
+
+    fn standing(&self, id: TaskId) -> Answer<Option<(Standing, Span)>> {
+        let now = (self.0.now)();
+        let noted = self.machine().slots.get(&id).map(|slot| slot.standing.clone());
+        async move {
+            let noted = noted.ok_or(Error::NoSuchContainer(id))?;
+            Ok(noted.map(|(standing, start)| (standing, now.since(start))))
+        }
+        .boxed()
+    }
+
+    fn note_standing(&self, id: TaskId, standing: Standing) -> Answer<()> {
+        let now = (self.0.now)();
+        let noted = self.machine().slots.get_mut(&id).map(|slot| {
+            let start = slot.standing.as_ref().map_or(now, |(_, start)| *start);
+            slot.standing = Some((standing, start));
+        });
+        async move { noted.ok_or(Error::NoSuchContainer(id)) }.boxed()
     }
 
     /// A fake container says its name, on both streams, when it was made; who follows waits for its end.

@@ -7,7 +7,7 @@ use skein_events::id::TaskId;
 use skein_events::time::Span;
 use skein_net::backend::{Probe, Wellness};
 use skein_runtime::api::{ExecSession, ExecSpec, Input, Runtime};
-use skein_runtime::check::Check;
+use skein_runtime::check::{Check, Standing};
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
@@ -18,8 +18,8 @@ const OUTPUT_MAX: usize = 4096;
 /// What a check printed last is waited for so long after its end, in case something it left running holds its output.
 const DRAIN: Span = Span::millis(100);
 
-/// Answers why, once the container is unwell; says so when a check is passed for the first time. After a restart of the
-/// daemon it begins anew, the start period with it.
+/// Answers why, once the container is unwell; says so when it is well, once. A daemon that was started again goes on
+/// where the last one was: with the failures so far, and within the same start period.
 pub(super) async fn until_unwell(
     runtime: &dyn Runtime,
     findings: &Findings,
@@ -27,31 +27,62 @@ pub(super) async fn until_unwell(
     check: &Check,
     well: impl Fn(),
 ) -> String {
-    findings.begin(id);
+    let (mut standing, age) = taken_up(runtime, id).await;
     let began = Instant::now();
-    let mut standing = Standing::default();
+    let spent = standing.failures >= check.retries;
+    findings.begin(id, wellness(&standing, spent), standing.failures);
+    if spent {
+        return reason(&standing);
+    }
+    if standing.well {
+        well();
+    }
     loop {
-        let early = || began.elapsed() < check.start_period.as_std();
+        let early = || age.as_std() + began.elapsed() < check.start_period.as_std();
         let interval =
             if early() && !standing.well { check.start_interval } else { check.interval };
         rest(interval).await;
         let counts = !early();
         let start = findings.now();
         let (outcome, said) = probe(runtime, id, check).await;
-        let verdict = standing.after(&outcome, counts, check.retries);
-        let wellness = match (&verdict, standing.well) {
-            (Verdict::Unwell, _) => Wellness::Unwell,
-            (Verdict::Well | Verdict::AsBefore, true) => Wellness::Well,
-            (Verdict::Well | Verdict::AsBefore, false) => Wellness::Starting,
-        };
+        let before = standing.clone();
+        judge(&mut standing, &outcome, counts);
+        let spent = standing.failures >= check.retries;
+        if standing != before {
+            note(runtime, id, &standing).await;
+        }
         let (exit_code, output) = outcome.told(said);
         let probe = Probe { start, end: findings.now(), exit_code, output };
-        findings.add(id, wellness, standing.failures, probe);
-        match verdict {
-            Verdict::AsBefore => {}
-            Verdict::Well => well(),
-            Verdict::Unwell => return standing.reason(&outcome),
+        findings.add(id, wellness(&standing, spent), standing.failures, probe);
+        if spent {
+            return reason(&standing);
         }
+        if standing.well && !before.well {
+            well();
+        }
+    }
+}
+
+/// How it did so far, and how long ago it was started.
+async fn taken_up(runtime: &dyn Runtime, id: TaskId) -> (Standing, Span) {
+    match runtime.standing(id).await {
+        Ok(Some(noted)) => noted,
+        // Started by a daemon that took no notes.
+        Ok(None) => {
+            note(runtime, id, &Standing::default()).await;
+            (Standing::default(), Span(0))
+        }
+        Err(error) => {
+            tracing::warn!(task = %id, %error, "its checks begin anew");
+            (Standing::default(), Span(0))
+        }
+    }
+}
+
+/// Notes how it does. One that cannot be noted, on a full disk, is checked all the same.
+pub(super) async fn note(runtime: &dyn Runtime, id: TaskId, standing: &Standing) {
+    if let Err(error) = runtime.note_standing(id, standing.clone()).await {
+        tracing::warn!(task = %id, %error, "its next daemon would not know");
     }
 }
 
@@ -69,6 +100,14 @@ enum Outcome {
 }
 
 impl Outcome {
+    fn in_short(&self) -> String {
+        match self {
+            Self::Code(code) => format!("exit code {code}"),
+            Self::TooSlow(timeout) => format!("over {:?}", timeout.as_std()),
+            Self::NotRun(why) => why.clone(),
+        }
+    }
+
     /// Exit code and output as Docker shows them.
     fn told(&self, said: Vec<u8>) -> (i32, String) {
         match self {
@@ -119,47 +158,27 @@ async fn hear(mut output: Input, said: &RefCell<Vec<u8>>) {
     }
 }
 
-/// How a container has done so far.
-#[derive(Debug, Default)]
-struct Standing {
-    /// A check was passed, and it was not unwell since.
-    well: bool,
-    /// Failures in a row that count.
-    failures: u64,
+/// Failures in the start period count only once it was well.
+fn judge(standing: &mut Standing, outcome: &Outcome, counts: bool) {
+    if *outcome == Outcome::Code(0) {
+        *standing = Standing { well: true, ..Standing::default() };
+    } else if counts || standing.well {
+        standing.failures += 1;
+        standing.last = outcome.in_short();
+    }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    AsBefore,
-    Well,
-    Unwell,
+fn wellness(standing: &Standing, spent: bool) -> Wellness {
+    match (spent, standing.well) {
+        (true, _) => Wellness::Unwell,
+        (false, true) => Wellness::Well,
+        (false, false) => Wellness::Starting,
+    }
 }
 
-impl Standing {
-    /// Failures in the start period count only once it was well.
-    fn after(&mut self, outcome: &Outcome, counts: bool, retries: u64) -> Verdict {
-        if *outcome == Outcome::Code(0) {
-            self.failures = 0;
-            return match std::mem::replace(&mut self.well, true) {
-                true => Verdict::AsBefore,
-                false => Verdict::Well,
-            };
-        }
-        if counts || self.well {
-            self.failures += 1;
-        }
-        if self.failures >= retries { Verdict::Unwell } else { Verdict::AsBefore }
-    }
-
-    fn reason(&self, last: &Outcome) -> String {
-        let checks = if self.failures == 1 { "check" } else { "checks in a row" };
-        let last = match last {
-            Outcome::Code(code) => format!("exit code {code}"),
-            Outcome::TooSlow(timeout) => format!("over {:?}", timeout.as_std()),
-            Outcome::NotRun(why) => why.clone(),
-        };
-        format!("{} {checks} failed: {last}", self.failures)
-    }
+fn reason(standing: &Standing) -> String {
+    let checks = if standing.failures == 1 { "check" } else { "checks in a row" };
+    format!("{} {checks} failed: {}", standing.failures, standing.last)
 }
 
 #[cfg(test)]
@@ -171,19 +190,21 @@ mod tests {
     use skein_events::task::container::{ContainerSpec, HealthCheck, HealthTest};
     use skein_events::task::spec::Limits;
     use skein_events::time::Time;
+    use skein_net::backend::Health;
     use skein_runtime::api::Container;
     use skein_runtime::fake::{FakeRuntime, Fate, NEVER_ENDS};
     use skein_runtime::log::Keep;
 
     use super::*;
 
-    /// When a container with these exit statuses was found well, and when unwell and why; in seconds.
+    /// A started container whose checks have these exit statuses.
     #[expect(clippy::disallowed_methods, reason = "a fake machine under paused time")]
-    async fn judged(codes: &[i32], health: HealthCheck) -> (Option<u64>, u64, String) {
+    async fn started(codes: &[i32], health: HealthCheck) -> (FakeRuntime, TaskId, Check) {
         let fate = Fate { exec_codes: codes.to_vec(), ..Fate::default() };
+        let began = Instant::now();
         let fake = FakeRuntime::new(
             Arc::new(|span| Box::pin(tokio::time::sleep(span.as_std()))),
-            Arc::new(|| Time(0)),
+            Arc::new(move || Time(u64::try_from(began.elapsed().as_nanos()).unwrap())),
             Arc::new(move |_| fate.clone()),
         );
         fake.add_image("busybox");
@@ -204,20 +225,42 @@ mod tests {
             keep: Keep::default(),
         };
         fake.create(container).await.unwrap();
-        fake.start(id).await.unwrap();
         let check = fake.check(id).await.unwrap().unwrap();
+        note(&fake, id, &Standing::default()).await;
+        fake.start(id).await.unwrap();
+        (fake, id, check)
+    }
+
+    fn findings() -> Findings {
+        Findings::new(Arc::new(crate::clock::SystemClock::default()))
+    }
+
+    /// When a container with these exit statuses was found well, and when unwell and why; in seconds.
+    async fn judged(codes: &[i32], health: HealthCheck) -> (Option<u64>, u64, String) {
+        let (fake, id, check) = started(codes, health).await;
         let began = Instant::now();
         let found_well = Cell::new(None);
         let well = || {
             let again = found_well.replace(Some(began.elapsed().as_secs()));
             assert_eq!(again, None, "it is said once");
         };
-        let findings = Findings::new(Arc::new(crate::clock::SystemClock::default()));
+        let findings = findings();
         let why = until_unwell(&fake, &findings, id, &check, well).await;
         let health = findings.of(id).unwrap();
         assert_eq!(health.wellness, Wellness::Unwell);
         assert!(health.last.len() <= 5 && health.streak >= check.retries);
         (found_well.get(), began.elapsed().as_secs(), why)
+    }
+
+    /// The daemon's next life, for so long; why the container is unwell, if it is found so.
+    async fn next_life(
+        (fake, id, check): &(FakeRuntime, TaskId, Check),
+        lasts: Span,
+    ) -> (Health, bool, Option<String>) {
+        let (findings, well) = (findings(), Cell::new(false));
+        let run = until_unwell(fake, &findings, *id, check, || well.set(true));
+        let why = tokio::time::timeout(lasts.as_std(), run).await.ok();
+        (findings.of(*id).unwrap(), well.get(), why)
     }
 
     fn health() -> HealthCheck {
@@ -257,5 +300,32 @@ mod tests {
         // Well at 4: from then on every failure counts, and the usual interval holds.
         let (well, unwell, _) = judged(&[1, 0, 1], health).await;
         assert_eq!((well, unwell), (Some(4), 14));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_daemon_goes_on_with_the_failures_so_far() {
+        let checked = started(&[0, 1, 1, 7], health()).await;
+        let (_, well, why) = next_life(&checked, Span::seconds(15)).await;
+        assert_eq!((well, why), (true, None));
+        let (seen, well, why) = next_life(&checked, Span::seconds(25)).await;
+        assert_eq!((well, why), (true, None), "it is said again: nobody may have heard it");
+        assert_eq!((seen.wellness, seen.streak), (Wellness::Well, 2));
+        let (seen, _, why) = next_life(&checked, Span::seconds(15)).await;
+        let told = "3 checks in a row failed: exit code 7";
+        assert_eq!((seen.wellness, why.as_deref()), (Wellness::Unwell, Some(told)));
+        // It was found unwell and not yet stopped: nothing makes it well again.
+        let (seen, well, why) = next_life(&checked, Span::seconds(1)).await;
+        assert_eq!((seen.wellness, well, why.as_deref()), (Wellness::Unwell, false, Some(told)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_daemon_does_not_begin_the_start_period_anew() {
+        let health = HealthCheck { retries: 1, start_period: Span::seconds(25), ..health() };
+        let checked = started(&[1; 99], health).await;
+        let (_, _, why) = next_life(&checked, Span::seconds(16)).await;
+        assert_eq!(why, None);
+        rest(Span::seconds(8)).await;
+        let (seen, _, why) = next_life(&checked, Span::seconds(6)).await;
+        assert!(why.is_some(), "25 s are over: {seen:?}");
     }
 }

@@ -34,9 +34,9 @@ impl Findings {
         self.clock.wall()
     }
 
-    /// A container is about to be checked for the first time.
-    pub(super) fn begin(&self, task: TaskId) {
-        self.known().insert(task, Health::default());
+    /// A container is about to be checked, by this daemon for the first time.
+    pub(super) fn begin(&self, task: TaskId, wellness: Wellness, streak: u64) {
+        self.known().insert(task, Health { wellness, streak, ..Health::default() });
     }
 
     pub(super) fn add(&self, task: TaskId, wellness: Wellness, streak: u64, probe: Probe) {

@@ -17,6 +17,7 @@ use skein_events::time::Span;
 use skein_events::view::assignment::{self, AssignedTask, Phase};
 use skein_net::overlay::{AttachLeg, Attached, Outside};
 use skein_runtime::api::{Condition, Container, Exit, container_id};
+use skein_runtime::check::{Check, Standing};
 use skein_runtime::error::Error;
 use skein_runtime::log::Keep;
 use skein_store::failpoint;
@@ -186,11 +187,16 @@ impl Life {
         if self.until(enough).await >= Order::Stop {
             return End::Told;
         }
+        let check = self.tools.runtime.check(self.task.id).await;
+        if let Ok(Some(_)) = &check {
+            // From here its start period runs, whatever befalls this daemon.
+            checkup::note(&*self.tools.runtime, self.task.id, &Standing::default()).await;
+        }
         failpoint("agent.before-start");
         match self.tools.runtime.start(self.task.id).await {
             Ok(()) => {
                 failpoint("agent.after-start");
-                self.run(pid).await
+                self.run(pid, check).await
             }
             Err(error) => End::Status(self.rejected(&error)),
         }
@@ -209,11 +215,12 @@ impl Life {
                 return End::Status(TaskStatus { exit_code: code, container, ..lost });
             }
         }
-        self.run(pid).await
+        let check = self.tools.runtime.check(self.task.id).await;
+        self.run(pid, check).await
     }
 
-    async fn run(&mut self, pid: u32) -> End {
-        let check = match self.tools.runtime.check(self.task.id).await {
+    async fn run(&mut self, pid: u32, check: Result<Option<Check>, Error>) -> End {
+        let check = match check {
             Ok(check) => check,
             Err(error) => return End::Status(failed(&chain(&error))),
         };

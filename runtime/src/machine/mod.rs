@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! <data>/images/                    see image::store
-//! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, exit.json, order.json
+//! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, exit.json, order.json, standing.json
 //! <data>/logs/<task>/               what it said, see log; outlives the container for a while
 //! <data>/volumes/                   see volume
 //! <run>/shim/<task>                 socket of the container's shim, while there is one
@@ -15,6 +15,7 @@ mod cleanup;
 mod client;
 mod images;
 mod logs;
+mod standing;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ use crate::api::{
     Answer, Condition, Container, Created, ExecSession, ExecSpec, Exit, Found, Input, Lines,
     LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
-use crate::check::Check;
+use crate::check::{Check, Standing};
 use crate::error::{Context as _, Error};
 use crate::image::store::{ID_DIGITS, Store};
 use crate::image::{
@@ -514,6 +515,14 @@ impl Runtime for Machine {
             order.map(|order| order.check).ok_or(Error::NoSuchContainer(id))
         }
         .boxed()
+    }
+    fn standing(&self, id: TaskId) -> Answer<Option<(Standing, Span)>> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.read_standing(id)).await }.boxed()
+    }
+    fn note_standing(&self, id: TaskId, standing: Standing) -> Answer<()> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.write_standing(id, standing)).await }.boxed()
     }
     fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines> {
         self.clone().open_logs(id, logs).boxed()

@@ -1,6 +1,7 @@
 //! Containers outlive the daemon: stopped or killed, its next start takes them over, and nothing acknowledged is lost.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Daemon, runs, signal};
 use crate::host::{run, until};
@@ -86,6 +87,61 @@ fn health_checks_go_on_after_a_restart() {
         let told = daemon.ok("service ps web --no-trunc");
         told.contains("unhealthy container: 2 checks in a row failed: exit code 1").then_some(())
     });
+}
+
+/// How often a check has looked, told by the check itself.
+const LOOKED: &str = "exec web.1 wc -l /looked";
+
+fn looked(daemon: &Daemon) -> Option<u32> {
+    daemon.skein(LOOKED).stdout.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn failed_health_checks_are_counted_across_restarts() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(
+        "service create --detach --name web --replicas 1 --network shop --endpoint-mode dnsrr \
+         --restart-condition none --stop-grace-period 0s --health-interval 1s --health-retries 4 \
+         --health-cmd 'echo >>/looked; false' hello:1 sleep 3600",
+    );
+    for failures in [1, 2, 3] {
+        until("a check has failed", || (looked(&daemon)? >= failures).then_some(()));
+        daemon.kill();
+        daemon.resume(&[]);
+    }
+    until("it is found unhealthy", || {
+        let told = daemon.ok("service ps web --no-trunc");
+        told.contains("unhealthy container: 4 checks in a row failed: exit code 1").then_some(())
+    });
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long a start period is, is what is tested")]
+fn a_restart_does_not_begin_the_start_period_anew() {
+    let mut daemon = Daemon::with_swarm();
+    daemon.ok(
+        "service create --detach --name web --replicas 1 --network shop --endpoint-mode dnsrr \
+         --restart-condition none --stop-grace-period 0s --health-interval 100ms \
+         --health-retries 1 --health-start-period 12s --health-start-interval 100ms \
+         --health-cmd 'echo >>/looked; false' hello:1 sleep 3600",
+    );
+    until("it is checked", || looked(&daemon));
+    let began = Instant::now();
+    // Each life of the daemon is shorter than the start period, all together are longer.
+    while began.elapsed() < Duration::from_secs(9) {
+        daemon.kill();
+        daemon.resume(&[]);
+        until("it is checked", || looked(&daemon));
+        let told = daemon.ok("service ps web --no-trunc");
+        assert!(told.contains("Starting"), "failures in the start period count: {told}");
+    }
+    daemon.kill();
+    daemon.resume(&[]);
+    let again = Instant::now();
+    until("it is found unhealthy", || {
+        daemon.ok("service ps web").contains("unhealthy container").then_some(())
+    });
+    assert!(again.elapsed() < Duration::from_secs(8), "the start period began anew");
 }
 
 #[test]
