@@ -1,6 +1,7 @@
 //! What the API asks for, carried to the actors, the log and the machine.
 //! Runs on the serving threads: reads go to published values and the store, commands to the one writer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix::Addr;
@@ -18,9 +19,9 @@ use skein_events::time::Time;
 use skein_net::backend::{
     Archive, Backend, BadRecord, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession,
     Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage,
-    InitSwarm, JoinTokens, Local, LocalChange, LogLine, LogLines, LogStream, Logged, Login,
-    LogsRequest, Moment, NewVolume, PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage,
-    Standing, Upload, Verification, Volume, Why,
+    InitSwarm, JoinTokens, KeptLog, Local, LocalChange, LogLine, LogLines, LogStream, Logged,
+    Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, Pulling, Rehearsal,
+    ResolvedImage, Standing, Upload, Verification, Volume, Why,
 };
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
@@ -440,6 +441,14 @@ impl Backend for Service {
         Box::pin(async move { self.local_images().prune(caller, prune).await })
     }
 
+    fn remove_logs(
+        &self,
+        caller: Caller,
+        tasks: BTreeSet<TaskId>,
+    ) -> BoxFuture<'_, Result<Vec<KeptLog>, Failure>> {
+        Box::pin(async move { self.local_images().remove_logs(caller, tasks).await })
+    }
+
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
         Box::pin(async move { self.local_volumes().list().await })
     }
@@ -502,6 +511,7 @@ impl Backend for Service {
                     let (notes, bytes) = images.would_prune(prune).await?;
                     (of_images(notes), bytes)
                 }
+                LocalChange::RemoveLogs(tasks) => (None, images.would_remove_logs(&tasks).await?),
                 LocalChange::CreateVolume(volume) => {
                     (of_volumes(volumes.would_create(volume).await?), 0)
                 }

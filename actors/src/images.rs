@@ -1,6 +1,7 @@
 //! Images as the API asks for them: carried to the machine, and what changed them written down.
 //! Apart from `backend`, because a machine has images whether it is in a swarm or not; the log has them only in one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
@@ -8,13 +9,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use skein_events::command::{Command, ImageNote};
 use skein_events::envelope::Who;
+use skein_events::id::TaskId;
 use skein_events::node::ImageChange;
 use skein_events::reference::Reference;
 use skein_events::refusal::Refusal;
 use skein_net::backend::{
     Caller, ContainerUsage, DiskUsage, Failure, ImageDetails, ImageRemoval, ImageSummary,
-    ImagesPruned, ImportImage, LayerStep, Login, PruneImages, PullImage, PullStep, Pulling,
-    ResolvedImage, Upload,
+    ImagesPruned, ImportImage, KeptLog, LayerStep, Login, PruneImages, PullImage, PullStep,
+    Pulling, ResolvedImage, Upload,
 };
 use skein_runtime::api::{Runtime, container_id};
 use skein_runtime::error::Error;
@@ -300,9 +302,26 @@ impl Images {
         Ok((pruned_notes(&images, &removed), reclaimed))
     }
 
+    /// Removes what ended containers said; of it the log keeps no record.
+    pub(crate) async fn remove_logs(
+        &self,
+        caller: Caller,
+        tasks: BTreeSet<TaskId>,
+    ) -> Result<Vec<KeptLog>, Failure> {
+        unchanged(&self.membership, caller)?;
+        let gone = self.runtime.remove_logs(tasks).await.map_err(machine)?;
+        Ok(gone.into_iter().map(kept_log).collect())
+    }
+
+    /// The bytes that a removal of what they said would free.
+    pub(crate) async fn would_remove_logs(&self, tasks: &BTreeSet<TaskId>) -> Result<u64, Failure> {
+        let kept = self.runtime.usage().await.map_err(machine)?.logs;
+        Ok(kept.iter().filter(|log| tasks.contains(&log.task)).map(|log| log.bytes).sum())
+    }
+
     pub(crate) async fn usage(&self, kept: &Volumes) -> Result<DiskUsage, Failure> {
         let images = self.list().await?;
-        let Usage { layers, partial, containers, volumes } =
+        let Usage { layers, partial, containers, logs, volumes } =
             self.runtime.usage().await.map_err(machine)?;
         let used = |c: skein_runtime::image::ContainerUsage| ContainerUsage {
             task: c.task,
@@ -316,9 +335,15 @@ impl Images {
             layers: layers.into_iter().map(|(layer, n)| (layer.to_string(), n)).collect(),
             partial,
             containers: containers.into_iter().map(used).collect(),
+            logs: logs.into_iter().map(kept_log).collect(),
             volumes: kept.usage(&volumes).await?,
         })
     }
+}
+
+fn kept_log(log: skein_runtime::image::KeptLog) -> KeptLog {
+    let skein_runtime::image::KeptLog { task, bytes, last } = log;
+    KeptLog { task, container: container_id(task), bytes, last }
 }
 
 fn wanted(prune: PruneImages) -> Prune {

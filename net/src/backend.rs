@@ -1,7 +1,7 @@
 //! What the API needs of the rest of Skein: submit a command, read a state, read the log, touch this machine.
 //! Defined here and implemented by the actors, so that the API needs no arrow back.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -527,6 +527,8 @@ pub enum LocalChange {
     },
     /// Images go that nobody needs.
     PruneImages(PruneImages),
+    /// What ended containers said goes.
+    RemoveLogs(BTreeSet<TaskId>),
     /// A volume is made.
     CreateVolume(NewVolume),
     /// Volumes go.
@@ -549,8 +551,23 @@ pub struct DiskUsage {
     pub partial: u64,
     /// Containers.
     pub containers: Vec<ContainerUsage>,
+    /// What ended containers said, as far as it is kept.
+    pub logs: Vec<KeptLog>,
     /// Volumes, with the bytes of each.
     pub volumes: Vec<(Volume, u64)>,
+}
+
+/// What a container said that is gone itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLog {
+    /// Its task.
+    pub task: TaskId,
+    /// The container's id.
+    pub container: String,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// When it said something last.
+    pub last: Time,
 }
 
 /// What one container takes on the disk.
@@ -808,6 +825,13 @@ pub trait Backend: Send + Sync + 'static {
         caller: Caller,
         prune: PruneImages,
     ) -> BoxFuture<'_, Result<ImagesPruned, Failure>>;
+    /// Removes what those of these containers said that have ended, and answers which. It is in no record: output is no
+    /// part of the log.
+    fn remove_logs(
+        &self,
+        caller: Caller,
+        tasks: BTreeSet<TaskId>,
+    ) -> BoxFuture<'_, Result<Vec<KeptLog>, Failure>>;
     /// Volumes on this machine, ordered by name.
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>>;
     /// The volume of this name.

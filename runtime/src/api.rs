@@ -1,7 +1,7 @@
 //! The seam: what a node agent may ask of a machine, in values only.
 //! Separate from the two implementations (`machine`, `fake`), so that neither's needs leak into the other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::check::{Check, Standing};
 use crate::error::Error;
 use crate::image::{
-    Details, Digest, Image, Import, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed, Resolved,
-    Usage,
+    Details, Digest, Image, Import, KeptLog, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed,
+    Resolved, Usage,
 };
 use crate::log::{Keep, Line};
 use crate::signal::Signal;
@@ -67,6 +67,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// What a container said. It can be asked some time after the container was removed: an ended task's last words are
     /// what one looks for. [`Error::NoLogs`] if its output is not kept, [`Error::NoSuchContainer`] if nothing is known.
     fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines>;
+    /// Removes what those of these containers said that have ended, and answers which.
+    fn remove_logs(&self, tasks: BTreeSet<TaskId>) -> Answer<Vec<KeptLog>>;
     /// All images on this machine, ordered by id.
     fn images(&self) -> Answer<Vec<Image>>;
     /// The image a reference, an id or the beginning of an id (12 digits at least) names.

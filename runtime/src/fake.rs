@@ -18,8 +18,8 @@ use crate::api::{
 use crate::check::{Check, Standing};
 use crate::error::Error;
 use crate::image::{
-    Details, Digest, Image, ImageConfig, Import, Loaded, Login, Prune, Pruned, Pull, Pulled,
-    Removed, Resolved, Usage,
+    Details, Digest, Image, ImageConfig, Import, KeptLog, Loaded, Login, Prune, Pruned, Pull,
+    Pulled, Removed, Resolved, Usage,
 };
 use crate::log::{Line, Stream};
 use crate::signal::Signal;
@@ -489,6 +489,11 @@ impl Runtime for FakeRuntime {
             Ok(said.chain(end).boxed())
         }
         .boxed()
+    }
+
+    /// A fake container's words go with it.
+    fn remove_logs(&self, _: BTreeSet<TaskId>) -> Answer<Vec<KeptLog>> {
+        async { Ok(Vec::new()) }.boxed()
     }
 
     fn images(&self) -> Answer<Vec<Image>> {

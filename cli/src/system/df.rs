@@ -1,4 +1,4 @@
-//! `skein system df`: what images, containers and volumes take on this machine's disk.
+//! `skein system df`: what images, containers, volumes and logs take on this machine's disk.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use crate::session::Session;
 /// Show how much of the disk is used
 #[derive(Debug, clap::Args)]
 pub(crate) struct Df {
-    /// Show every image, container and volume
+    /// Show every image, container, volume and log
     #[arg(short, long)]
     verbose: bool,
     /// Form of the list: table, json, or a Go template
@@ -50,6 +50,8 @@ struct Container {
     status: String,
     state: String,
     size_rw: i64,
+    /// It is gone; what it said is left.
+    only_log: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,6 +97,9 @@ const VOLUMES: [Column; 3] = [
     Column::new("Size", "SIZE"),
 ];
 
+const LOGS: [Column; 3] =
+    [Column::new("ID", "CONTAINER ID"), Column::new("Names", "NAMES"), Column::new("Size", "SIZE")];
+
 impl Df {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let usage: Usage = session.client.read("/system/df", &At::default()).await?;
@@ -119,28 +124,28 @@ fn row(kind: &str, total: usize, active: usize, size: i64, free: i64) -> [Cell; 
 }
 
 impl Usage {
-    fn summary(&self) -> [[Cell; SUMMARY.len()]; 3] {
+    /// The containers that are there.
+    fn there(&self) -> impl Iterator<Item = &Container> {
+        self.containers.iter().filter(|c| !c.only_log)
+    }
+
+    fn summary(&self) -> [[Cell; SUMMARY.len()]; 4] {
         let idle = self.images.iter().filter(|image| image.containers == 0);
         let used = self.images.iter().filter(|image| image.containers > 0).count();
         let idle: i64 = idle.map(|image| image.size - image.shared_size).sum();
         let free = idle + self.partial_size;
-        let running = self.containers.iter().filter(|c| c.state == "running");
+        let running = self.there().filter(|c| c.state == "running");
         let written = |ended: bool| -> i64 {
-            let of = self.containers.iter().filter(|c| !ended || c.state != "running");
-            of.map(|c| c.size_rw).sum()
+            self.there().filter(|c| !ended || c.state != "running").map(|c| c.size_rw).sum()
         };
+        let logs = self.containers.iter().filter(|c| c.only_log);
+        let said: i64 = logs.clone().map(|c| c.size_rw).sum();
         let volume = |v: &Volume| v.usage_data.as_ref().map_or((0, 0), |u| (u.size, u.ref_count));
         let volumes: Vec<(i64, i64)> = self.volumes.iter().map(volume).collect();
         let unused = volumes.iter().filter(|(_, links)| *links == 0).map(|(size, _)| size).sum();
         [
             row("Images", self.images.len(), used, self.layers_size, free),
-            row(
-                "Containers",
-                self.containers.len(),
-                running.count(),
-                written(false),
-                written(true),
-            ),
+            row("Containers", self.there().count(), running.count(), written(false), written(true)),
             row(
                 "Local Volumes",
                 volumes.len(),
@@ -148,6 +153,7 @@ impl Usage {
                 volumes.iter().map(|(size, _)| size).sum(),
                 unused,
             ),
+            row("Ended Logs", logs.count(), 0, said, said),
         ]
     }
 
@@ -155,7 +161,9 @@ impl Usage {
         let table = crate::screen::Form::default();
         let now = session.now;
         let images: Vec<_> = self.images.iter().map(|image| image.row(now)).collect();
-        let containers: Vec<_> = self.containers.iter().map(Container::row).collect();
+        let containers: Vec<_> = self.there().map(Container::row).collect();
+        let logs: Vec<_> =
+            self.containers.iter().filter(|c| c.only_log).map(Container::log_row).collect();
         let volume = |v: &Volume| {
             let usage = v.usage_data.as_ref();
             let links = usage.map_or(0, |u| u.ref_count).to_string();
@@ -172,7 +180,9 @@ impl Usage {
         session.screen.line("\nContainers space usage:\n")?;
         session.screen.form(&table, &CONTAINERS, &containers)?;
         session.screen.line("\nLocal Volumes space usage:\n")?;
-        session.screen.form(&table, &VOLUMES, &volumes)
+        session.screen.form(&table, &VOLUMES, &volumes)?;
+        session.screen.line("\nLogs of ended tasks space usage:\n")?;
+        session.screen.form(&table, &LOGS, &logs)
     }
 }
 
@@ -196,7 +206,7 @@ impl Image {
 
 impl Container {
     fn row(&self) -> [Cell; CONTAINERS.len()] {
-        let Self { id, names, image, status, state: _, size_rw } = self;
+        let Self { id, names, image, status, state: _, size_rw, only_log: _ } = self;
         [
             Cell::id(id, false),
             image.as_deref().unwrap_or("<none>").into(),
@@ -204,5 +214,11 @@ impl Container {
             status.as_str().into(),
             names.join(", ").trim_start_matches('/').into(),
         ]
+    }
+
+    fn log_row(&self) -> [Cell; LOGS.len()] {
+        let names = self.names.join(", ");
+        let names = names.trim_start_matches('/');
+        [Cell::id(&self.id, false), names.into(), human::size(self.size_rw).into()]
     }
 }

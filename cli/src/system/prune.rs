@@ -1,12 +1,16 @@
 //! `skein system prune`: what a machine and its swarm keep and nobody needs, one kind after another.
-//! Each kind is pruned as its own command does it; ended containers go by themselves, so there are none among them.
+//! Each kind is pruned as its own command does it; ended containers go by themselves, what they said goes here.
+
+use hyper::Method;
+use serde::Deserialize;
 
 use crate::args::Because;
+use crate::client::{Query, nothing};
 use crate::failure::Failure;
 use crate::session::{self, Session};
 use crate::{image, network, volume};
 
-/// Remove what nobody needs: networks no service joins, images without a name, layers of none
+/// Remove what nobody needs: logs of ended tasks, networks no service joins, images without a name, layers of none
 #[derive(Debug, clap::Args)]
 pub(crate) struct Prune {
     /// Remove all images that no container uses, not only those without a name
@@ -37,19 +41,45 @@ impl Prune {
             return rehearsed(session, all, volumes, &filter, &because).await;
         }
         session::confirmed(session, force, &warning(all, volumes)).await?;
+        let mut bytes = logs_pruned(session, &filter, &because).await?;
         let removed = network::pruned(session, &filter, &because).await?;
         if !removed.is_empty() {
             session.screen.line("Deleted Networks:")?;
             removed.iter().try_for_each(|name| session.screen.line(name))?;
             session.screen.line("")?;
         }
-        let mut bytes = 0;
         if volumes {
             bytes += volume::pruned(session, &filter, &because).await?;
         }
         bytes += image::pruned(session, all, &filter, &because).await?;
         session::reclaimed(session, bytes)
     }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Pruned {
+    #[serde(default)]
+    containers_deleted: Option<Vec<String>>,
+    #[serde(default)]
+    space_reclaimed: i64,
+}
+
+/// Removes what ended containers said, and tells of which; the bytes that are free again.
+async fn logs_pruned(
+    session: &mut Session,
+    filter: &[(String, String)],
+    because: &Because,
+) -> Result<i64, Failure> {
+    let path = format!("/containers/prune{}", Query::default().filtered(filter));
+    let pruned: Pruned = session.client.change(Method::POST, &path, nothing(), because).await?;
+    let gone = pruned.containers_deleted.unwrap_or_default();
+    if !gone.is_empty() {
+        session.screen.line("Deleted Logs:")?;
+        gone.iter().try_for_each(|id| session.screen.line(id))?;
+        session.screen.line("")?;
+    }
+    Ok(pruned.space_reclaimed)
 }
 
 /// Tells of each kind what would go. Each stands alone: none of them makes another one needed less.
@@ -60,6 +90,8 @@ async fn rehearsed(
     filter: &[(String, String)],
     because: &Because,
 ) -> Result<(), Failure> {
+    let logs = logs_pruned(session, filter, because).await.map(drop);
+    told(session, "Logs", logs)?;
     let networks = network::pruned(session, filter, because).await.map(drop);
     told(session, "Networks", networks)?;
     if volumes {
@@ -78,7 +110,7 @@ fn told(session: &mut Session, kind: &str, outcome: Result<(), Failure>) -> Resu
 }
 
 fn warning(all: bool, volumes: bool) -> String {
-    let mut kinds = vec!["all networks that no service joins"];
+    let mut kinds = vec!["all logs of ended tasks", "all networks that no service joins"];
     if volumes {
         kinds.push("all volumes without a name that no container uses, and what is in them");
     }

@@ -159,6 +159,7 @@ fn system_df_sums_what_is_used_and_what_could_go() {
         "Containers": [
             {"Id": "cccccccccccccccc", "Names": ["/web.1.x"], "Image": "bb:1", "State": "running", "Status": "Up 2 minutes", "SizeRw": 5},
             {"Id": "dddddddddddddddd", "Names": ["/web.2.y"], "Image": "bb:1", "State": "exited", "Status": "Exited (0)", "SizeRw": 7},
+            {"Id": "eeeeeeeeeeeeeeee", "Names": ["/web.3.z"], "Image": "bb:1", "State": "exited", "Status": "Exited (1)", "SizeRw": 9, "OnlyLog": true},
         ],
     });
     let daemon = Daemon::answering([("GET /v1.41/system/df", 200, usage.to_string())]);
@@ -167,6 +168,7 @@ fn system_df_sums_what_is_used_and_what_could_go() {
         Images          2         1         3.5MB     1.5MB (42%)
         Containers      2         1         12B       7B (58%)
         Local Volumes   0         0         0B        0B (0%)
+        Ended Logs      1         0         9B        9B (100%)
     "#]]
     .assert_eq(&skein(&daemon, &["system", "df"]).out());
     expect![[r#"
@@ -187,6 +189,11 @@ fn system_df_sums_what_is_used_and_what_could_go() {
         Local Volumes space usage:
 
         VOLUME NAME   LINKS     SIZE
+
+        Logs of ended tasks space usage:
+
+        CONTAINER ID   NAMES     SIZE
+        eeeeeeeeeeee   web.3.z   9B
     "#]]
     .assert_eq(&skein(&daemon, &["system", "df", "-v"]).out());
 }

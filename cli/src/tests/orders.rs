@@ -611,21 +611,28 @@ fn a_system_prune_is_one_of_each_kind() {
         "POST /v1.41/networks/prune?filters=%7B%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
     const VOLUMES: &str =
         "POST /v1.41/volumes/prune?filters=%7B%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
+    const LOGS: &str =
+        "POST /v1.41/containers/prune?filters=%7B%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
     const IMAGES: &str = "POST /v1.41/images/prune?filters=%7B%22dangling%22%3A%7B%22true%22%3Atrue%7D%2C%22label%22%3A%7B%22tier%3Ddb%22%3Atrue%7D%7D";
     let daemon = Daemon::answering([
+        (LOGS, 200, r#"{"ContainersDeleted":["c1","c2"],"SpaceReclaimed":20000}"#.to_owned()),
         (NETWORKS, 200, r#"{"NetworksDeleted":["old"]}"#.to_owned()),
         (VOLUMES, 200, r#"{"VolumesDeleted":["a0"],"SpaceReclaimed":1000}"#.to_owned()),
         (IMAGES, 200, r#"{"ImagesDeleted":null,"SpaceReclaimed":1984162}"#.to_owned()),
     ]);
     let words = ["system", "prune", "-f", "--volumes", "--filter", "label=tier=db"];
     expect![[r#"
+        Deleted Logs:
+        c1
+        c2
+
         Deleted Networks:
         old
 
         Deleted Volumes:
         a0
 
-        Total reclaimed space: 1.99MB
+        Total reclaimed space: 2.01MB
     "#]]
     .assert_eq(&skein(&daemon, &words).out());
     let asked = daemon.asked().len();
@@ -640,12 +647,21 @@ fn a_system_prune_is_one_of_each_kind() {
     // A dry run is one of each kind as well, and nothing is asked beforehand.
     let told = |text: &str| json!({ "message": text, "code": "dry_run" }).to_string();
     let daemon = Daemon::answering([
+        (
+            LOGS,
+            422,
+            told(
+                "dry run at @9: nothing was changed\n  20000 bytes of the disk would be free again",
+            ),
+        ),
         (NETWORKS, 422, told("dry run at @9: nothing was changed\n  +1    one (root)")),
         (VOLUMES, 422, told("dry run at @9: nothing was changed; there is nothing to do")),
         (IMAGES, 422, told("dry run at @9: nothing was changed\n  +1    two (root)")),
     ]);
     let words = ["system", "prune", "--volumes", "--filter", "label=tier=db", "--dry-run"];
     expect![[r#"
+        Logs: dry run at @9: nothing was changed
+          20000 bytes of the disk would be free again
         Networks: dry run at @9: nothing was changed
           +1    one (root)
         Volumes: dry run at @9: nothing was changed; there is nothing to do

@@ -1,6 +1,7 @@
 //! The same API for a dry run, by the header `Skein-Dry-Run`: every route is served by a backend that writes nothing.
 //! A backend and no flag, so that the compiler asks of each new thing a backend can do what a dry run of it is.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
@@ -20,9 +21,9 @@ use skein_events::time::Time;
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, DiskUsage, ExecRequest, ExecSession, Failure, Head,
     Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned, ImportImage, InitSwarm,
-    JoinTokens, Local, LocalChange, LogLines, Logged, Login, LogsRequest, Moment, NewVolume,
-    PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload, Verification,
-    Volume, Why,
+    JoinTokens, KeptLog, Local, LocalChange, LogLines, Logged, Login, LogsRequest, Moment,
+    NewVolume, PruneImages, PullImage, Pulling, Rehearsal, ResolvedImage, Standing, Upload,
+    Verification, Volume, Why,
 };
 
 use super::filters::truthy;
@@ -204,6 +205,13 @@ impl Backend for Rehearsing {
         prune: PruneImages,
     ) -> BoxFuture<'_, Result<ImagesPruned, Failure>> {
         self.here(caller, LocalChange::PruneImages(prune))
+    }
+    fn remove_logs(
+        &self,
+        caller: Caller,
+        tasks: BTreeSet<TaskId>,
+    ) -> BoxFuture<'_, Result<Vec<KeptLog>, Failure>> {
+        self.here(caller, LocalChange::RemoveLogs(tasks))
     }
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {
         self.0.volumes()

@@ -121,8 +121,21 @@ pub struct Usage {
     pub partial: u64,
     /// Containers, ordered by task.
     pub containers: Vec<ContainerUsage>,
+    /// What ended containers said, as far as it is kept; ordered by task.
+    pub logs: Vec<KeptLog>,
     /// Bytes of every volume that is a directory; what is mounted from elsewhere is not of this disk.
     pub volumes: BTreeMap<String, u64>,
+}
+
+/// What a container said that is gone itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLog {
+    /// Its task.
+    pub task: skein_events::id::TaskId,
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// When it said something last.
+    pub last: Time,
 }
 
 /// What one container takes on the disk.

@@ -90,6 +90,7 @@ impl Machine {
             let written = bytes_below(&dir.join("upper"));
             usage.containers.push(ContainerUsage { task, image, written, running });
         }
+        usage.logs = self.kept_logs()?;
         for volume in self.0.volumes.list()? {
             let bytes = if volume.options.is_empty() { bytes_below(&volume.mountpoint) } else { 0 };
             usage.volumes.insert(volume.name, bytes);

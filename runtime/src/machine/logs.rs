@@ -1,6 +1,7 @@
 //! The logs of this machine's containers, which stay a while after them: `service logs` is asked most when a task has
 //! failed, and by then its container is gone. Bounded in number and bytes, the longest ended go first.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -14,6 +15,7 @@ use super::client::Link;
 use super::{Machine, cleanup};
 use crate::api::{Lines, LogsSpec};
 use crate::error::{Context as _, Error};
+use crate::image::KeptLog;
 use crate::log::Line;
 use crate::log::read::Reader;
 use crate::shim::protocol::{Reply, Request};
@@ -65,24 +67,40 @@ impl Machine {
         Ok(futures::TryStreamExt::try_flatten(batches).boxed())
     }
 
-    /// Forgets logs of ended containers that are one too many.
-    pub(super) fn forget_old_logs(&self) -> Result<(), Error> {
+    /// The logs of ended containers, ordered by task.
+    pub(super) fn kept_logs(&self) -> Result<Vec<KeptLog>, Error> {
         let logs = self.0.options.data.join("logs");
-        let mut ended = Vec::new();
+        let mut kept = Vec::new();
         for entry in fs::read_dir(&logs).context("list the logs")?.flatten() {
             let id = entry.file_name().to_str().and_then(|name| name.parse::<TaskId>().ok());
-            if let Some(id) = id
-                && !self.container_dir(id).exists()
+            if let Some(task) = id
+                && !self.container_dir(task).exists()
             {
-                ended.push(size_and_age(&entry.path()));
+                let (bytes, last) = size_and_age(&entry.path());
+                kept.push(KeptLog { task, bytes, last });
             }
         }
-        ended.sort_by_key(|(_, age, _)| std::cmp::Reverse(*age));
+        kept.sort_by_key(|log| log.task);
+        Ok(kept)
+    }
+
+    /// Removes the logs of those of these containers that have ended; answers which.
+    pub(super) fn remove_logs(&self, tasks: &BTreeSet<TaskId>) -> Result<Vec<KeptLog>, Error> {
+        let mut gone = self.kept_logs()?;
+        gone.retain(|log| tasks.contains(&log.task));
+        gone.iter().try_for_each(|log| cleanup::remove_tree(&self.logs_dir(log.task)))?;
+        Ok(gone)
+    }
+
+    /// Forgets logs of ended containers that are one too many.
+    pub(super) fn forget_old_logs(&self) -> Result<(), Error> {
+        let mut ended = self.kept_logs()?;
+        ended.sort_by_key(|log| std::cmp::Reverse(log.last));
         let mut bytes: u64 = 0;
-        for (n, (size, _, dir)) in ended.iter().enumerate() {
-            bytes += size;
+        for (n, log) in ended.iter().enumerate() {
+            bytes += log.bytes;
             if n >= KEPT_MAX || bytes > KEPT_BYTES {
-                cleanup::remove_tree(dir)?;
+                cleanup::remove_tree(&self.logs_dir(log.task))?;
             }
         }
         Ok(())
@@ -148,12 +166,13 @@ fn time_to(until: Time) -> Duration {
     (SystemTime::UNIX_EPOCH + Duration::from_nanos(until.0)).duration_since(now).unwrap_or_default()
 }
 
-fn size_and_age(dir: &Path) -> (u64, SystemTime, std::path::PathBuf) {
+fn size_and_age(dir: &Path) -> (u64, Time) {
     let mut size = 0;
     let mut age = SystemTime::UNIX_EPOCH;
     for metadata in fs::read_dir(dir).into_iter().flatten().flatten().flat_map(|e| e.metadata()) {
         size += metadata.len();
         age = age.max(metadata.modified().unwrap_or(age));
     }
-    (size, age, dir.to_owned())
+    let nanos = age.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    (size, Time(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }

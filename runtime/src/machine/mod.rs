@@ -18,7 +18,7 @@ mod logs;
 mod standing;
 mod terminal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -44,8 +44,8 @@ use crate::check::{Check, Standing};
 use crate::error::{Context as _, Error};
 use crate::image::store::{ID_DIGITS, Store};
 use crate::image::{
-    Details, Digest, Image, Import, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed, Resolved,
-    Usage,
+    Details, Digest, Image, Import, KeptLog, Loaded, Login, Prune, Pruned, Pull, Pulled, Removed,
+    Resolved, Usage,
 };
 use crate::image::{digest, volumes};
 use crate::log::Keep;
@@ -526,6 +526,10 @@ impl Runtime for Machine {
     }
     fn logs(&self, id: TaskId, logs: LogsSpec) -> Answer<Lines> {
         self.clone().open_logs(id, logs).boxed()
+    }
+    fn remove_logs(&self, tasks: BTreeSet<TaskId>) -> Answer<Vec<KeptLog>> {
+        let this = self.clone();
+        async move { this.blocking(move |this| this.remove_logs(&tasks)).await }.boxed()
     }
     fn images(&self) -> Answer<Vec<Image>> {
         let this = self.clone();

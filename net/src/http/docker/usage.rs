@@ -10,7 +10,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
-use crate::backend::{ContainerUsage, DiskUsage, ImageSummary};
+use skein_events::id::TaskId;
+
+use crate::backend::{ContainerUsage, DiskUsage, ImageSummary, KeptLog};
 use crate::http::error::ApiError;
 use crate::http::moment::Present;
 use crate::http::{App, json as answer};
@@ -26,16 +28,15 @@ async fn usage(State(app): State<App>, _: Present) -> Result<Response, ApiError>
     // Without a swarm there are no tasks, and so no names for containers.
     let state = app.backend.state().ok();
     let now = app.backend.wall();
-    let containers: Vec<Value> = usage
-        .containers
-        .iter()
-        .map(|used| {
-            let task = state.as_ref().and_then(|s| Some((s, s.tasks.get(&used.task)?)));
-            let known =
-                task.map(|(s, task)| json!(container::summary_model(s, task, None, now, None)));
-            sized(known, used, &usage.images)
-        })
-        .collect();
+    let known = |task: &TaskId| {
+        let state = state.as_ref()?;
+        let task = state.tasks.get(task)?;
+        Some(json!(container::summary_model(state, task, None, now, None)))
+    };
+    let there = usage.containers.iter().map(|used| sized(known(&used.task), used, &usage.images));
+    // What ended containers said has no field of its own either; Docker's client counts and prunes it as the containers.
+    let ended = usage.logs.iter().map(|log| kept(known(&log.task), log));
+    let containers: Vec<Value> = there.chain(ended).collect();
     let total: u64 = usage.layers.values().sum();
     let body = json!({
         // Docker has no field for downloads that did not end. A prune of images frees them, so its client finds them there.
@@ -72,16 +73,30 @@ fn images(usage: &DiskUsage) -> Vec<Value> {
     usage.images.iter().map(of_image).collect()
 }
 
+/// A container that the swarm does not know any more.
+fn unknown(task: &TaskId, container: &str, image: Option<&String>, running: bool) -> Value {
+    let state = if running { "running" } else { "exited" };
+    json!({
+        "Id": container, "Names": [format!("/{task}")], "Image": image, "State": state,
+        "Status": state, "Labels": {}, "Ports": [], "Mounts": [],
+    })
+}
+
+/// What is left of an ended container: what it said.
+fn kept(known: Option<Value>, log: &KeptLog) -> Value {
+    let KeptLog { task, container, bytes, last: _ } = log;
+    let mut out = known.unwrap_or_else(|| unknown(task, container, None, false));
+    out["State"] = json!("exited");
+    out["SizeRw"] = json!(signed(*bytes));
+    out["SizeRootFs"] = json!(0);
+    out["OnlyLog"] = json!(true);
+    out
+}
+
 /// A container as lists have it, with its bytes.
 fn sized(known: Option<Value>, used: &ContainerUsage, images: &[ImageSummary]) -> Value {
     let ContainerUsage { task, container, image, written, running } = used;
-    let mut out = known.unwrap_or_else(|| {
-        let state = if *running { "running" } else { "exited" };
-        json!({
-            "Id": container, "Names": [format!("/{task}")], "Image": image, "State": state,
-            "Status": state, "Labels": {}, "Ports": [], "Mounts": [],
-        })
-    });
+    let mut out = known.unwrap_or_else(|| unknown(task, container, image.as_ref(), *running));
     let of_it = images.iter().find(|i| Some(&i.id) == image.as_ref());
     out["ImageID"] = json!(image);
     out["SizeRw"] = json!(signed(*written));

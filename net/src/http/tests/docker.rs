@@ -8,7 +8,8 @@ use skein_events::id::TaskId;
 use skein_events::time::Time;
 
 use super::client::Server;
-use crate::backend::{Backend as _, Health, Probe, Wellness};
+use super::fake::START;
+use crate::backend::{Backend as _, Health, KeptLog, Probe, Wellness};
 
 pub(super) const INIT: &str = include_str!("../../../testdata/swarm-init.json");
 pub(super) const NETWORK: &str = include_str!("../../../testdata/network-create.json");
@@ -627,6 +628,36 @@ async fn images_are_looked_at_closely() {
         (&df["Containers"][0]["SizeRw"], &df["Containers"][0]["SizeRootFs"]),
         (&json!(5), &json!(14))
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_ended_containers_said_is_counted_and_pruned() {
+    let server = Server::with_story().await;
+    let log = |n, hours: u64| KeptLog {
+        task: TaskId::from_random([n; 16]),
+        container: n.to_string().repeat(64),
+        bytes: u64::from(n) * 10,
+        last: Time(START - hours * 3_600_000_000_000),
+    };
+    server.fake.ended(log(2, 1));
+    server.fake.ended(log(3, 48));
+    let df = server.get("/system/df").await.done(200);
+    let ended = &df["Containers"][1];
+    assert_eq!((&ended["State"], &ended["SizeRw"]), (&json!("exited"), &json!(20)));
+    assert_eq!((&ended["OnlyLog"], &df["Containers"][0]["OnlyLog"]), (&json!(true), &Value::Null));
+    let prune = async |filters: &str| {
+        let path = format!("/containers/prune?filters={{{filters}}}");
+        server.post(&path, "").await.done(200)
+    };
+    let nothing = json!({ "SpaceReclaimed": 0 });
+    assert_eq!(prune("%22label%22:[%22a=b%22]").await, nothing, "they have no labels");
+    assert_eq!(prune("%22label!%22:[%22a=b%22]").await, nothing, "and may have had these");
+    let old = json!({ "ContainersDeleted": ["3".repeat(64)], "SpaceReclaimed": 30 });
+    assert_eq!(prune("%22until%22:[%2224h%22]").await, old);
+    let rest = json!({ "ContainersDeleted": ["2".repeat(64)], "SpaceReclaimed": 20 });
+    assert_eq!(prune("").await, rest);
+    assert_eq!(prune("").await, nothing);
     server.stop().await;
 }
 

@@ -1,7 +1,7 @@
 //! A `Backend` in memory: decides and applies for real, plans until nothing is left to do, and says of every task that it
 //! runs. Separate from the tests because all of them stand on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
@@ -29,7 +29,7 @@ use skein_events::unit::{Bytes, NanoCpus};
 use crate::backend::{
     Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
     ExecSession, Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
-    ImportImage, InitSwarm, JoinTokens, LayerStep, Local, LocalChange, LogLine, LogLines,
+    ImportImage, InitSwarm, JoinTokens, KeptLog, LayerStep, Local, LocalChange, LogLine, LogLines,
     LogStream, Logged, Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, PullStep,
     Pulling, Rehearsal, Resize, ResolvedImage, Standing, Upload, Verification, Volume, Why,
     WhyStep, WindowSize,
@@ -45,7 +45,7 @@ impl ImageSummary {
 }
 
 /// 2026-11-23T14:00:00Z.
-const START: u64 = 1_795_442_400_000_000_000;
+pub(super) const START: u64 = 1_795_442_400_000_000_000;
 
 pub(super) struct Fake {
     world: Mutex<World>,
@@ -61,6 +61,7 @@ struct World {
     now: u64,
     images: Vec<ImageSummary>,
     volumes: BTreeMap<String, Volume>,
+    logs: Vec<KeptLog>,
     trouble: Option<String>,
     health: BTreeMap<TaskId, Health>,
 }
@@ -74,6 +75,11 @@ impl Fake {
     /// Something keeps this node from being ready.
     pub(super) fn trouble(&self, problem: &str) {
         self.world.lock().unwrap().trouble = Some(problem.to_owned());
+    }
+
+    /// A container ended after it had said something.
+    pub(super) fn ended(&self, log: KeptLog) {
+        self.world.lock().unwrap().logs.push(log);
     }
 
     /// Checks of a task's container found this.
@@ -640,9 +646,29 @@ impl Backend for Fake {
             written: 5,
             running: true,
         }];
+        let logs = world.logs.clone();
         let volumes = world.volumes.values().map(|v| (v.clone(), 11)).collect();
-        futures::future::ready(Ok(DiskUsage { images, layers, partial: 2, containers, volumes }))
-            .boxed()
+        futures::future::ready(Ok(DiskUsage {
+            images,
+            layers,
+            partial: 2,
+            containers,
+            logs,
+            volumes,
+        }))
+        .boxed()
+    }
+
+    fn remove_logs(
+        &self,
+        _: Caller,
+        tasks: BTreeSet<TaskId>,
+    ) -> BoxFuture<'_, Result<Vec<KeptLog>, Failure>> {
+        let mut world = self.world.lock().unwrap();
+        let logs = std::mem::take(&mut world.logs);
+        let (gone, stay) = logs.into_iter().partition(|log| tasks.contains(&log.task));
+        world.logs = stay;
+        futures::future::ready(Ok(gone)).boxed()
     }
 
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<Volume>, Failure>> {

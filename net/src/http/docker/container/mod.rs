@@ -21,6 +21,7 @@ use skein_events::time::Time;
 use skein_events::view::summary;
 
 use crate::backend::{Health, ImageDetails, Moment, Probe, Wellness};
+use crate::http::caller::Caller;
 use crate::http::error::ApiError;
 use crate::http::filters::ListQuery;
 use crate::http::moment::{At, MaybeMoment, rfc3339};
@@ -35,12 +36,27 @@ pub(crate) fn routes() -> Router<App> {
         .route("/containers/{id}/json", get(inspect))
 }
 
-/// There are none to remove: a container is cleared away when its task has ended. `docker system prune` asks nevertheless.
-async fn prune(Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
-    query.filters(&["label", "label!", "until"])?;
-    let nothing =
-        models::ContainerPruneResponse { containers_deleted: None, space_reclaimed: Some(0) };
-    Ok(json(StatusCode::OK, &nothing))
+/// A container is cleared away when its task has ended; what is left of it is what it said, and that is removed here.
+/// It has no labels any more: with a filter by labels nothing is.
+async fn prune(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, ApiError> {
+    let filters = query.filters(&["label", "label!", "until"])?;
+    let until = filters.until(app.backend.wall())?;
+    let by_labels = !filters.get("label").is_empty() || !filters.get("label!").is_empty();
+    let logs = if by_labels { Vec::new() } else { app.backend.disk_usage().await?.logs };
+    let old = logs.into_iter().filter(|log| until.is_none_or(|until| log.last < until));
+    let tasks = old.map(|log| log.task).collect();
+    let gone = app.backend.remove_logs(caller, tasks).await?;
+    let bytes = gone.iter().map(|log| log.bytes).sum();
+    let pruned = models::ContainerPruneResponse {
+        containers_deleted: (!gone.is_empty())
+            .then(|| gone.into_iter().map(|log| log.container).collect()),
+        space_reclaimed: Some(signed(bytes)),
+    };
+    Ok(json(StatusCode::OK, &pruned))
 }
 
 /// Where a container is in its life, in Docker's words.
