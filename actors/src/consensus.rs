@@ -24,7 +24,6 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{OptionalSend, Raft, ReadPolicy, ServerState, SnapshotPolicy};
-use skein_store::failpoint::snapshot_every;
 use skein_store::raft::{EncodedBatch, Machine, Peer, Runtime, Storage, Types};
 use skein_store::{Delivery, Log, SnapshotSource, StateSnapshot, Taken};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -38,9 +37,6 @@ const REQUESTS: usize = 64;
 const DELIVERIES: usize = 4_096;
 /// Entries handed to the log actor in one message.
 const DELIVERED_AT_ONCE: usize = 1_024;
-/// Entries between two snapshots that consensus takes on its own account. A moment of the past is never further from one;
-/// but a snapshot is as large as the swarm, and writes wait for it.
-const SNAPSHOT_EVERY: u64 = 50_000;
 /// Entries kept behind a snapshot for followers that are a little late; older history stays too, but travels otherwise.
 const KEPT_BEHIND_SNAPSHOT: u64 = 10_000;
 const HEARTBEAT_MS: u64 = 100;
@@ -89,6 +85,7 @@ enum Request {
     Initialized { done: oneshot::Sender<Result<bool, Error>> },
     ReadIndex { done: oneshot::Sender<Result<u64, Error>> },
     Beat { done: oneshot::Sender<()> },
+    Snapshot { done: oneshot::Sender<()> },
     Stop { done: oneshot::Sender<()> },
 }
 
@@ -183,6 +180,11 @@ impl Seat {
         self.ask(|done| Request::Beat { done }).await
     }
 
+    /// Has a snapshot taken, unless one is being taken: answers when that is begun.
+    pub async fn snapshot(&self) -> Result<(), Error> {
+        self.ask(|done| Request::Snapshot { done }).await
+    }
+
     /// Who leads, to read or to wait for a change.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
@@ -252,6 +254,11 @@ async fn run(
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }
+            Request::Snapshot { done } => {
+                if raft.trigger().snapshot().await.is_ok() {
+                    let _ = done.send(());
+                }
+            }
             Request::Stop { done } => {
                 // Either may have ended by itself; what was acknowledged is on disk.
                 let _ = (raft.shutdown().await, log.close().await);
@@ -268,11 +275,6 @@ async fn sit(
     settings: &Settings,
     out: mpsc::Sender<Delivery>,
 ) -> Result<Library, String> {
-    let source = settings.snapshots.clone();
-    let policy = match source {
-        Some(_) => SnapshotPolicy::LogsSinceLast(snapshot_every(SNAPSHOT_EVERY)),
-        None => SnapshotPolicy::Never,
-    };
     let config = openraft::Config {
         cluster_name: "skein".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
@@ -282,12 +284,13 @@ async fn sit(
         // A leader that restarts in its old term may lack entries it had replicated but not synced, and would write
         // others in their place: docs/adr/0001-deterministic-simulation.md.
         enable_leader_restore: Some(false),
-        snapshot_policy: policy,
+        // They are asked for when one is due: crate::snapshots.
+        snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: KEPT_BEHIND_SNAPSHOT,
         ..openraft::Config::default()
     };
     let config = Arc::new(config.validate().map_err(|error| error.to_string())?);
-    let source = source.unwrap_or_else(|| Arc::new(NoSnapshots));
+    let source = settings.snapshots.clone().unwrap_or_else(|| Arc::new(NoSnapshots));
     let machine = Machine::new(log.clone(), out, source).map_err(|error| error.to_string())?;
     let storage = Storage::new(log.clone());
     let raft = Raft::new(settings.node, config, Alone, storage, machine)

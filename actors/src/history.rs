@@ -14,6 +14,8 @@ use skein_store::{Limit, Log, StoredBatch};
 
 /// A replay of fewer records is over before a second thread has begun to help.
 const LONG_REPLAY: u64 = 10_000;
+/// A snapshot of fewer bytes is read before a second thread has begun to help.
+const LARGE_SNAPSHOT: usize = 1 << 20;
 /// Batches handed from the reading thread to the applying one at once …
 const CHUNK: usize = 256;
 /// … and how many such chunks may wait: enough to smooth both, a few MB.
@@ -50,7 +52,7 @@ fn from_snapshot(log: &Log, position: Position, compared: bool) -> Result<State,
         ))));
     }
     let mut state = match log.snapshot_at_or_before(position).map_err(broken)? {
-        Some(snapshot) => match State::from_snapshot(&snapshot.bytes) {
+        Some(snapshot) => match read_snapshot(&snapshot.bytes) {
             // Of another release: the log gives the same, from its beginning.
             Err(Malformed::Magic) => State::default(),
             read => read.map_err(|e| {
@@ -66,6 +68,19 @@ fn from_snapshot(log: &Log, position: Position, compared: bool) -> Result<State,
         replay(log, &mut state, position)?;
     }
     Ok(state)
+}
+
+/// Reads a snapshot; a large one with a thread beside this one.
+fn read_snapshot(bytes: &[u8]) -> Result<State, Malformed> {
+    if bytes.len() < LARGE_SNAPSHOT {
+        return State::from_snapshot(bytes);
+    }
+    State::from_snapshot_by(bytes, |one, other| {
+        std::thread::scope(|scope| {
+            scope.spawn(other);
+            one();
+        });
+    })
 }
 
 /// Carries a state on to a later record. What is long is read, checked and decoded on a thread beside this one, which applies.

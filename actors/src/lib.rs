@@ -17,6 +17,7 @@ pub mod noun;
 pub mod offline;
 pub mod reasons;
 pub mod rehearsal;
+pub mod snapshots;
 pub mod spawner;
 pub mod swarm;
 pub mod vault;

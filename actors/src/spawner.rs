@@ -9,7 +9,7 @@ use futures::future::LocalBoxFuture;
 pub type Make = Box<dyn FnOnce() -> LocalBoxFuture<'static, ()> + Send>;
 
 /// Runs parts of the daemon.
-pub trait Spawner: 'static {
+pub trait Spawner: Send + Sync + 'static {
     /// Runs a part until it ends by itself.
     fn spawn(&self, name: &'static str, part: Make);
 }

@@ -2,7 +2,6 @@
 //! Assembled here for the daemon and for the simulator alike; what differs are the seams.
 
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use actix::{Actor, Addr};
@@ -19,7 +18,7 @@ use skein_events::record::Position;
 use skein_events::state::State;
 use skein_net::backend::{Caller, Committed, Failure, Head};
 use skein_net::session;
-use skein_store::{Disk, Log, Options, SnapshotSource, Taken};
+use skein_store::{Disk, Log, Options};
 
 use crate::agent::{AgentActor, Tools};
 use crate::clock::{Clock, ClusterTime, Entropy};
@@ -28,6 +27,7 @@ use crate::dispatch::{Connect, DispatchActor};
 use crate::history;
 use crate::log::{Acked, Answer, LogActor, Published, Stop, Submit, Writer};
 use crate::noun::NounActor;
+use crate::snapshots::{self, Snapshots};
 use crate::spawner::Spawner;
 
 /// What ends the process, and why: called when going on would be wrong.
@@ -94,33 +94,6 @@ pub enum Error {
     },
 }
 
-/// Snapshots of the state, for consensus and for moments of the past.
-pub struct Snapshots {
-    /// Where the entry is found that a state ends with.
-    pub log: Log,
-    /// The newest state.
-    pub published: Published,
-}
-
-impl SnapshotSource for Snapshots {
-    fn take(&self, _: u64) -> Pin<Box<dyn Future<Output = Option<Taken>> + Send>> {
-        let (log, published) = (self.log.clone(), self.published.clone());
-        Box::pin(async move {
-            let wanted = log.head().position;
-            let mut head = published.head.subscribe();
-            head.wait_for(|h| h.position >= wanted).await.ok()?;
-            let state = published.state.load_full();
-            let limit = skein_store::Limit { batches: 1, ..skein_store::Limit::default() };
-            let batch = log.read(state.position, limit).ok()?.into_iter().next()?;
-            Some(Taken {
-                index: batch.place.index,
-                position: state.position,
-                bytes: state.to_snapshot().into(),
-            })
-        })
-    }
-}
-
 impl Swarm {
     /// Opens the log, replays it, takes the seat, starts the actors. Runs on the actors' thread.
     pub fn start(
@@ -143,7 +116,12 @@ impl Swarm {
         let acked: Acked = Arc::new(ArcSwap::from_pointee(OrdMap::new()));
         let [a, b, c, d, e, f, g, h, ..] = seams.entropy.seed();
         let fatal = Arc::clone(&seams.fatal);
-        let snapshots = Snapshots { log: log.clone(), published: published.clone() };
+        let snapshots = Snapshots {
+            log: log.clone(),
+            published: published.clone(),
+            spawner: Arc::clone(&seams.spawner),
+        };
+        let newest = log.newest_snapshot()?;
         let settings = Settings {
             node: number,
             seed: u64::from_le_bytes([a, b, c, d, e, f, g, h]),
@@ -161,6 +139,7 @@ impl Swarm {
         })
         .start();
         actix::spawn(consensus::deliver(deliveries, seat.leadership(), writer.clone()));
+        actix::spawn(snapshots::keep(published.clone(), newest, seat.clone()));
         for part in PARTS {
             NounActor::spawn(part, writer.clone(), Arc::clone(&time));
         }

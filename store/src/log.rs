@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use bytes::Bytes;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableHandle as _};
 use skein_events::record::{Hash, Place, Position};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -17,7 +17,7 @@ use crate::recent::Recent;
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{self, BASES, Budget, ENTRIES, MEMBERSHIPS};
 use crate::table::meta::{self, META, Meta};
-use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
+use crate::table::snapshots::{self, HEADS, PARTS, StateSnapshot};
 use crate::writer::{Op, QUEUE, Writer};
 
 /// Name of the log's file on its disk.
@@ -120,6 +120,7 @@ impl Log {
             disk.replace(crate::rewrite::FILE, FILE)?;
         }
         let database = open_database(disk.as_ref(), FILE, options)?;
+        add_tables(&database, options)?;
         let transaction = database.begin_read()?;
         let known = Known::read(&transaction)?;
         let head = known.head(&transaction)?;
@@ -228,7 +229,15 @@ impl Log {
         position: Position,
     ) -> Result<Option<StateSnapshot>, Error> {
         let transaction = self.transaction()?;
-        snapshots::at_or_before(&transaction.open_table(SNAPSHOTS)?, position)
+        let head = snapshots::head_at_or_before(&transaction.open_table(HEADS)?, position)?;
+        let parts = transaction.open_table(PARTS)?;
+        head.map(|head| snapshots::whole(&parts, head)).transpose()
+    }
+
+    /// Where the newest snapshot was taken; @0 if there is none.
+    pub fn newest_snapshot(&self) -> Result<Position, Error> {
+        let heads = self.transaction()?.open_table(HEADS)?;
+        Ok(Position(heads.last()?.map_or(0, |(position, _)| position.value())))
     }
 
     /// Erases the detachable part of a record, with its salt, from the batch, from the file and from memory; the chain
@@ -392,10 +401,23 @@ pub(crate) fn make(disk: &dyn Disk, name: &str, options: Options) -> Result<Data
     transaction.open_table(ENTRIES)?;
     transaction.open_table(BASES)?;
     transaction.open_table(MEMBERSHIPS)?;
-    transaction.open_table(SNAPSHOTS)?;
     meta::put(&mut transaction.open_table(META)?, &Meta::NEW)?;
     transaction.commit()?;
+    add_tables(&database, options)?;
     Ok(database)
+}
+
+/// Makes the tables of snapshots, which files of before they were written in parts do not have.
+fn add_tables(database: &Database, options: Options) -> Result<(), Error> {
+    let there = database.begin_read()?.list_tables()?.any(|table| table.name() == PARTS.name());
+    if !there {
+        let mut transaction = database.begin_write()?;
+        transaction.set_quick_repair(options.quick_repair);
+        transaction.open_table(HEADS)?;
+        transaction.open_table(PARTS)?;
+        transaction.commit()?;
+    }
+    Ok(())
 }
 
 /// What a file says when it is opened.
@@ -423,7 +445,7 @@ impl Known {
         entries::read(&rows, &bases, first..end.index, all)?;
         let beyond = meta.floor.filter(|(_, index)| *index >= end.index);
         if let Some((term, index)) = beyond {
-            end = snapshots::end_at(&transaction.open_table(SNAPSHOTS)?, index)?.unwrap_or(Link {
+            end = snapshots::end_at(&transaction.open_table(HEADS)?, index)?.unwrap_or(Link {
                 index: index + 1,
                 term,
                 ..end
@@ -453,9 +475,8 @@ impl Known {
                 return Ok(head);
             }
         }
-        if let Some(snapshot) =
-            snapshots::at_or_before(&transaction.open_table(SNAPSHOTS)?, Position(u64::MAX))?
-        {
+        let heads = transaction.open_table(HEADS)?;
+        if let Some(snapshot) = snapshots::head_at_or_before(&heads, Position(u64::MAX))? {
             (head.position, head.h) = (snapshot.position, snapshot.h);
         }
         Ok(head)

@@ -14,7 +14,7 @@ use crate::log::{self, Limit, Log};
 use crate::row::Row;
 use crate::table::entries::{BASES, ENTRIES, MEMBERSHIPS};
 use crate::table::meta::{self, META};
-use crate::table::snapshots::SNAPSHOTS;
+use crate::table::snapshots::{HEADS, PARTS};
 use crate::writer::Writer;
 
 /// The file under construction; one that is there when the log is opened is left from a crash and removed.
@@ -125,10 +125,16 @@ fn copy(
         let meta = meta::get(&old.open_table(META)?)?;
         meta::put(&mut transaction.open_table(META)?, &meta)?;
         // A snapshot taken after the record may hold the value; it can be made again from the entries.
-        let mut snapshots = transaction.open_table(SNAPSHOTS)?;
-        for item in old.open_table(SNAPSHOTS)?.range(..first.0)? {
+        let (heads, parts) = (old.open_table(HEADS)?, old.open_table(PARTS)?);
+        let (mut new_heads, mut new_parts) =
+            (transaction.open_table(HEADS)?, transaction.open_table(PARTS)?);
+        for item in heads.range(..first.0)? {
             let (key, value) = item?;
-            snapshots.insert(key.value(), value.value())?;
+            new_heads.insert(key.value(), value.value())?;
+            for item in parts.range((key.value(), 0)..=(key.value(), u32::MAX))? {
+                let (key, value) = item?;
+                new_parts.insert(key.value(), value.value())?;
+            }
         }
     }
     Ok(transaction.commit()?)

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use openraft::storage::IOFlushed;
 use skein_events::record::Position;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +25,7 @@ use crate::raft::{Types, Vote};
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{self, BASES, ENTRIES, MEMBERSHIPS};
 use crate::table::meta::{self, META, Meta};
-use crate::table::snapshots::{self, SNAPSHOTS, StateSnapshot};
+use crate::table::snapshots::{self, HEADS, PARTS};
 
 /// Operations that may wait: one flight has at most this many entries, and consensus sends one flight at a time.
 pub(crate) const QUEUE: usize = 4096;
@@ -35,15 +36,48 @@ const FULL_RETRY: Duration = Duration::from_millis(500);
 
 /// A write that waits for its turn.
 pub(crate) enum Op {
-    Append { rows: Vec<Row>, base: Option<Link>, done: IOFlushed<Types> },
-    Vote { vote: Vote, done: oneshot::Sender<()> },
-    Truncate { from: u64, done: oneshot::Sender<Option<Link>> },
-    Floor { term: u64, index: u64 },
-    Epoch { epoch: u64, done: oneshot::Sender<()> },
-    Snapshot { snapshot: StateSnapshot, done: oneshot::Sender<()> },
-    Redact { position: Position, done: oneshot::Sender<Result<(), Error>> },
-    Beat { done: oneshot::Sender<()> },
-    Close { done: oneshot::Sender<()> },
+    Append {
+        rows: Vec<Row>,
+        base: Option<Link>,
+        done: IOFlushed<Types>,
+    },
+    Vote {
+        vote: Vote,
+        done: oneshot::Sender<()>,
+    },
+    Truncate {
+        from: u64,
+        done: oneshot::Sender<Option<Link>>,
+    },
+    Floor {
+        term: u64,
+        index: u64,
+    },
+    Epoch {
+        epoch: u64,
+        done: oneshot::Sender<()>,
+    },
+    /// A part of the snapshot at a position, and which; one that gives way is not worth waiting for space.
+    Part {
+        of: (Position, u32),
+        bytes: Bytes,
+        gives_way: bool,
+        done: oneshot::Sender<()>,
+    },
+    Snapshot {
+        head: snapshots::Head,
+        done: oneshot::Sender<()>,
+    },
+    Redact {
+        position: Position,
+        done: oneshot::Sender<Result<(), Error>>,
+    },
+    Beat {
+        done: oneshot::Sender<()>,
+    },
+    Close {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// See the file's head.
@@ -56,6 +90,38 @@ pub struct Writer {
     pub(crate) options: Options,
     fatal: Box<dyn Fn(&str) + Send + Sync>,
     meta: Meta,
+    snapshot: Snapshot,
+}
+
+/// The snapshot that is being written. It is a cache: where it stands in the way it is given up.
+#[derive(Clone, Copy, Default)]
+struct Snapshot {
+    /// Where it was taken, and how many of its parts are written.
+    begun: Option<(Position, u32)>,
+    /// What was taken up to here is not kept.
+    given_up: Position,
+}
+
+impl Snapshot {
+    /// Whether this part is the next one.
+    fn takes(&mut self, (position, nth): (Position, u32)) -> bool {
+        if nth == 0 && position > self.given_up {
+            self.begun = Some((position, 0));
+        }
+        let next = self.begun == Some((position, nth));
+        if next {
+            self.begun = Some((position, nth + 1));
+        }
+        next
+    }
+    /// Whether all parts are there.
+    fn is_whole(&self, head: &snapshots::Head) -> bool {
+        head.position > self.given_up
+            && (head.parts == 0 || self.begun == Some((head.position, head.parts)))
+    }
+    fn give_up(&mut self, upto: Position) {
+        *self = Self { begun: None, given_up: self.given_up.max(upto) };
+    }
 }
 
 /// The last entry left by each truncation of a commit, in their order.
@@ -70,7 +136,16 @@ impl Writer {
         options: Options,
         fatal: Box<dyn Fn(&str) + Send + Sync>,
     ) -> Self {
-        Self { log, queue, waiting: VecDeque::new(), disk, options, fatal, meta }
+        Self {
+            log,
+            queue,
+            waiting: VecDeque::new(),
+            disk,
+            options,
+            fatal,
+            meta,
+            snapshot: Snapshot::default(),
+        }
     }
 
     /// Writes until the log is closed. Does not return after a failed write, so that nothing behind it is acknowledged.
@@ -120,6 +195,8 @@ impl Writer {
                 tell(ops, left);
             }
             if !redactions.is_empty() {
+                // What was taken before now may hold what is erased.
+                self.snapshot.give_up(self.log.head().position);
                 crate::rewrite::redact(self, &self.log.clone(), redactions)?;
             }
             for done in beats {
@@ -159,6 +236,12 @@ impl Writer {
             };
             if !self.log.0.held.swap(true, Ordering::Relaxed) {
                 tracing::error!("{error}: nothing is written until there is space on the disk");
+            }
+            // Entries need the space more.
+            for op in ops {
+                if let Op::Part { of: (position, _), gives_way: true, .. } = op {
+                    self.snapshot.give_up(*position);
+                }
             }
             if close.is_some() || !self.wait(close).await {
                 return Ok(None);
@@ -206,6 +289,7 @@ impl Writer {
         transaction.set_quick_repair(self.options.quick_repair);
         let (before, after) = names(ops);
         let (mut end, mut left) = (None, Left::new());
+        let mut snapshot = self.snapshot;
         {
             let mut rows = transaction.open_table(ENTRIES)?;
             for op in ops {
@@ -233,11 +317,17 @@ impl Writer {
                     }
                     Op::Floor { term, index } => self.meta.floor = Some((*term, *index)),
                     Op::Epoch { epoch, done: _ } => self.meta.epoch = *epoch,
-                    Op::Snapshot { snapshot, done: _ } => {
-                        let bytes = snapshots::encode(snapshot);
-                        transaction
-                            .open_table(SNAPSHOTS)?
-                            .insert(snapshot.position.0, bytes.as_slice())?;
+                    Op::Part { of, bytes, gives_way: _, done: _ } => {
+                        if snapshot.takes(*of) {
+                            let mut parts = transaction.open_table(PARTS)?;
+                            let heads = transaction.open_table(HEADS)?;
+                            snapshots::put_part(&mut parts, &heads, *of, bytes)?;
+                        }
+                    }
+                    Op::Snapshot { head, done: _ } => {
+                        if snapshot.is_whole(head) {
+                            snapshots::put_head(&mut transaction.open_table(HEADS)?, head)?;
+                        }
                     }
                     Op::Redact { .. } | Op::Beat { .. } | Op::Close { .. } => {
                         unreachable!("redactions, beats and the end are taken out before a commit")
@@ -261,6 +351,7 @@ impl Writer {
         }
         transaction.commit()?;
         failpoint(after);
+        self.snapshot = snapshot;
         if let Some(end) = end {
             self.log.recent().flushed(end);
         }
@@ -275,6 +366,7 @@ fn tell(ops: Vec<Op>, mut left: Left) {
             Op::Append { done, .. } => done.io_completed(Ok(())),
             Op::Vote { done, .. }
             | Op::Epoch { done, .. }
+            | Op::Part { done, .. }
             | Op::Snapshot { done, .. }
             | Op::Beat { done }
             | Op::Close { done } => drop(done.send(())),
@@ -288,7 +380,9 @@ fn tell(ops: Vec<Op>, mut left: Left) {
 /// The failpoints around a commit, after what is in it.
 fn names(ops: &[Op]) -> (&'static str, &'static str) {
     let has = |wanted: fn(&Op) -> bool| ops.iter().any(wanted);
-    if has(|op| matches!(op, Op::Snapshot { .. })) {
+    if has(|op| matches!(op, Op::Part { .. })) {
+        ("snapshot-part.before-fsync", "snapshot-part.after-fsync")
+    } else if has(|op| matches!(op, Op::Snapshot { .. })) {
         ("snapshot.before-fsync", "snapshot.after-fsync")
     } else if has(|op| matches!(op, Op::Append { .. })) {
         ("log.before-fsync", "log.after-fsync")
@@ -303,8 +397,9 @@ impl Op {
     fn bytes(&self) -> usize {
         match self {
             Self::Append { rows, .. } => rows.iter().map(|row| row.payload.len()).sum(),
-            Self::Snapshot { snapshot, .. } => snapshot.bytes.len(),
-            Self::Vote { .. }
+            Self::Part { bytes, .. } => bytes.len(),
+            Self::Snapshot { .. }
+            | Self::Vote { .. }
             | Self::Truncate { .. }
             | Self::Floor { .. }
             | Self::Epoch { .. }

@@ -185,7 +185,7 @@ impl State {
     /// # Panics
     /// If the task is not of this state: a version outlives its tasks.
     pub fn version_of(&self, task: &Task) -> &Arc<Version> {
-        self.versions.get(&(task.service, task.version)).expect("a version outlives its tasks")
+        self.versions.get(&task.version_key()).expect("a version outlives its tasks")
     }
 
     /// The environment of a version; `None` if its values were redacted.

@@ -1,7 +1,7 @@
 //! A whole State as bytes: nouns only; look-ups and leaf hashes are made again when it is read.
 //! A cache, never a source of truth: it may be thrown away, and the fold of the log gives the same.
 
-use std::collections::BTreeSet;
+use std::mem::take;
 use std::sync::Arc;
 
 use crate::cluster::Cluster;
@@ -12,13 +12,17 @@ use crate::network::Network;
 use crate::node::Node;
 use crate::record::{Hash, Malformed, Position};
 use crate::service::{Service, Version};
-use crate::task::{Task, TaskState};
+use crate::task::Task;
 use crate::time::Time;
 
+use super::index::{Due, Index, anew};
 use super::{Outcome, State, VersionKey};
 
 /// First bytes of a snapshot: what it is and in which format.
 const MAGIC: &[u8; 8] = b"SKSNAP\x00\x04";
+
+/// A part of reading a snapshot.
+pub type Work<'a> = Box<dyn FnOnce() + Send + 'a>;
 
 type Restarts = ((ServiceId, u64), Arc<Vec<Time>>);
 
@@ -74,10 +78,48 @@ impl State {
     /// The state in a snapshot, whose hash is checked by the caller: bytes that are no state are refused, a wrong state
     /// that hangs together is not noticed.
     pub fn from_snapshot(bytes: &[u8]) -> Result<Self, Malformed> {
+        Self::from_snapshot_by(bytes, |one, other| {
+            one();
+            other();
+        })
+    }
+
+    /// The same by two hands: `both` does two works that know nothing of each other, in any order or at once.
+    pub fn from_snapshot_by(
+        bytes: &[u8],
+        both: impl for<'a> FnOnce(Work<'a>, Work<'a>),
+    ) -> Result<Self, Malformed> {
         let body = bytes.strip_prefix(MAGIC.as_slice()).ok_or(Malformed::Magic)?;
-        let nouns: Nouns =
+        let mut nouns: Nouns =
             postcard::from_bytes(body).map_err(|e| Malformed::Content(e.to_string()))?;
-        let mut state = Self {
+        let (tasks, versions) = (take(&mut nouns.tasks), take(&mut nouns.versions));
+        // The versions of a snapshot are in order; of one that is not, some are not found.
+        let reserved = |key: VersionKey| {
+            let found = versions.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+            Some(versions[found].1.task.reservations)
+        };
+        let rows = anew::rows(tasks.iter(), reserved)?;
+        let (mut state, mut of_services) = (Self::default(), Index::default());
+        let (mut of_nodes, mut whole) = (Index::default(), Ok(()));
+        both(
+            Box::new(|| {
+                state = Self::of(nouns);
+                state.tasks = tasks.iter().map(|t| (t.id, Arc::clone(t))).collect();
+                state.versions = versions.iter().map(|(k, v)| (*k, Arc::clone(v))).collect();
+                of_services.add_to_services(&rows);
+            }),
+            Box::new(|| whole = of_nodes.add_to_nodes(&rows)),
+        );
+        whole?;
+        state.index = of_services.joined(of_nodes);
+        state.index_the_rest();
+        state.rehash();
+        Ok(state)
+    }
+
+    /// A state of all nouns but tasks and their versions, without look-ups.
+    fn of(nouns: Nouns) -> Self {
+        Self {
             position: nouns.position,
             at: nouns.at,
             epoch: nouns.epoch,
@@ -89,8 +131,6 @@ impl State {
             nodes: nouns.nodes.into_iter().map(|n| (n.id, n)).collect(),
             networks: nouns.networks.into_iter().map(|n| (n.id, n)).collect(),
             services: nouns.services.into_iter().map(|s| (s.id, s)).collect(),
-            tasks: nouns.tasks.into_iter().map(|t| (t.id, t)).collect(),
-            versions: nouns.versions.into_iter().collect(),
             restarts: nouns.restarts.into_iter().collect(),
             detached: nouns.detached.into_iter().collect(),
             unconfirmed: nouns.unconfirmed.into_iter().collect(),
@@ -98,37 +138,27 @@ impl State {
             request_order: nouns.requests.iter().map(|(id, o)| (o.first, *id)).collect(),
             requests: nouns.requests.into_iter().collect(),
             ..Self::default()
-        };
-        state.hangs_together()?;
-        state.reindex();
-        state.rehash();
-        Ok(state)
-    }
-
-    /// Whether the look-ups can be made of what was read: every task has its version, and every address one holder.
-    fn hangs_together(&self) -> Result<(), Malformed> {
-        let torn = |id, what: &str| Err(Malformed::Content(format!("task {id} {what}")));
-        let mut addresses = BTreeSet::new();
-        for task in self.tasks.values() {
-            if !self.versions.contains_key(&(task.service, task.version)) {
-                return torn(task.id, "runs a version that is not there");
-            }
-            if task.gone {
-                continue;
-            }
-            if task.node.is_none() && !task.legs.is_empty() {
-                return torn(task.id, "has addresses and no node");
-            }
-            if !task.legs.iter().all(|leg| addresses.insert((leg.network, leg.ip))) {
-                return torn(task.id, "has an address of another task");
-            }
         }
-        Ok(())
     }
 
     /// Makes all look-ups again from the nouns; what `apply` keeps must equal it.
+    ///
+    /// # Panics
+    /// If the nouns do not hang together, which `apply` keeps.
     pub fn reindex(&mut self) {
-        let mut index = super::Index::default();
+        let reserved =
+            |key: VersionKey| self.versions.get(&key).map(|version| version.task.reservations);
+        let rows = anew::rows(self.tasks.values(), reserved).expect("a version outlives its tasks");
+        let mut index = Index::default();
+        index.add_to_services(&rows);
+        index.add_to_nodes(&rows).expect("an address has one holder, and that a node");
+        self.index = index;
+        self.index_the_rest();
+    }
+
+    /// Adds all nouns but tasks to their look-ups.
+    fn index_the_rest(&mut self) {
+        let index = &mut self.index;
         for network in self.networks.values() {
             index.network_names.insert(network.spec.name.folded(), network.id);
             index.vnis.insert(network.vni);
@@ -139,27 +169,11 @@ impl State {
                 index.network_services.insert((attachment.network, service.id));
             }
             if let Some(deadline) = Self::update_deadline(service) {
-                index.deadlines.insert((deadline, super::index::Due::Service(service.id)));
+                index.deadlines.insert((deadline, Due::Service(service.id)));
             }
         }
-        for node in self.nodes.values() {
-            if let Some(deadline) = self.node_deadline(node) {
-                index.deadlines.insert((deadline, super::index::Due::Node(node.id)));
-            }
-        }
-        // In the order of the look-ups that hold most, so that neighbours here are neighbours there.
-        let mut tasks: Vec<&Arc<Task>> = self.tasks.values().collect();
-        tasks.sort_unstable_by_key(|t| (t.service, t.slot, t.id));
-        for version in tasks.chunk_by(|a, b| (a.service, a.version) == (b.service, b.version)) {
-            let reservations = self.version_of(version[0]).task.reservations;
-            for task in version {
-                index.insert(task, reservations);
-            }
-        }
-        for slot in tasks.chunk_by(|a, b| (a.service, a.slot) == (b.service, b.slot)) {
-            let head = slot.iter().max_by_key(|t| t.rank()).expect("a slot of a task has a task");
-            index.use_slot(head.service, head.slot, head.desired < TaskState::Remove);
-        }
-        self.index = index;
+        let deadline = |node: &Node| Some((self.node_deadline(node)?, Due::Node(node.id)));
+        let due: Vec<_> = self.nodes.values().filter_map(|node| deadline(node)).collect();
+        self.index.deadlines.extend(due);
     }
 }

@@ -202,7 +202,7 @@ fn remove(state: &mut State, id: crate::id::TaskId, touched: &mut Touched) {
     state.index.remove(&task, reservations);
     state.tasks.remove(&id);
     state.recount_slot((task.service, task.slot));
-    let key = (task.service, task.version);
+    let key = task.version_key();
     let version = Arc::make_mut(state.versions.get_mut(&key).expect("a task's version exists"));
     version.tasks -= 1;
     crate::service::fold::forget_version_if_unused(state, key);

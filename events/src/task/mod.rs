@@ -220,6 +220,10 @@ impl Task {
     pub fn is_live(&self) -> bool {
         self.desired <= TaskState::Running && !self.has_ended()
     }
+    /// Which version of which service's spec it carries out.
+    pub(crate) fn version_key(&self) -> (ServiceId, u64) {
+        (self.service, self.version)
+    }
     /// Which of a slot's tasks speaks for it: the highest, see `State::head_of_slot`.
     pub(crate) fn rank(&self) -> (bool, Position) {
         (self.desired <= TaskState::Running, self.born)

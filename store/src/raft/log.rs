@@ -8,13 +8,14 @@ use bytes::Bytes;
 use openraft::entry::EntryPayload;
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
+use skein_events::record::Position;
 
 use super::{EncodedBatch, Entry, LogId, Membership, StoredMembership, Types, Vote, log_id};
 use crate::error::Error;
 use crate::log::Log;
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{Budget, MEMBERSHIPS};
-use crate::table::snapshots;
+use crate::table::snapshots::{self, HEADS};
 use crate::writer::Op;
 
 /// Entries and bytes one read for replication returns.
@@ -156,7 +157,7 @@ impl Log {
 
     /// The chain goes on after an entry that is not here: from a snapshot taken there, if there is one.
     fn detach_after(&self, term: u64, index: u64) -> Result<(), Error> {
-        let table = self.transaction()?.open_table(snapshots::SNAPSHOTS)?;
+        let table = self.transaction()?.open_table(HEADS)?;
         let link = snapshots::end_at(&table, index)?;
         let mut recent = self.recent();
         let carried = Link { index: index + 1, term, ..recent.end };
@@ -195,9 +196,9 @@ impl Log {
                 Ok(StoredMembership::new(at, membership(&row.payload)?))
             }
             None => {
-                let newest =
-                    self.snapshot_at_or_before(skein_events::record::Position(u64::MAX))?;
-                Ok(newest.map(|snapshot| snapshot.membership).unwrap_or_default())
+                let heads = self.transaction()?.open_table(HEADS)?;
+                let newest = snapshots::head_at_or_before(&heads, Position(u64::MAX))?;
+                Ok(newest.map(|head| head.membership).unwrap_or_default())
             }
         }
     }

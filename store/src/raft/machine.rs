@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{Applied, LogId, StoredMembership, Types, log_id};
 use crate::error::Error;
 use crate::log::{Log, StoredBatch, stored};
-use crate::table::snapshots::StateSnapshot;
+use crate::table::snapshots::{Head, PART, StateSnapshot};
 use crate::writer::Op;
 
 /// What the consumer of committed entries gets, in order and once per run of the process.
@@ -101,7 +101,7 @@ impl Log {
     pub async fn save_snapshot(&self, taken: Taken) -> Result<(), Error> {
         let membership = self.membership_at(taken.index)?;
         let row = self.row(taken.index)?.ok_or(Error::Closed)?;
-        self.keep(taken, row.term, row.h, membership).await.map(drop)
+        self.keep(taken, row.term, row.h, membership, true).await.map(drop)
     }
 
     async fn keep(
@@ -110,15 +110,23 @@ impl Log {
         term: u64,
         h: Hash,
         membership: StoredMembership,
+        gives_way: bool,
     ) -> Result<StateSnapshot, Error> {
         let Taken { index, position, bytes } = taken;
-        let snapshot = StateSnapshot { position, index, term, h, bytes, membership };
-        let kept = snapshot.clone();
-        self.ask(|done| Op::Snapshot { snapshot, done }).await?;
-        Ok(kept)
+        let mut parts = 0;
+        let mut left = bytes.clone();
+        while !left.is_empty() {
+            let part = left.split_to(PART.min(left.len()));
+            self.ask(|done| Op::Part { of: (position, parts), bytes: part, gives_way, done })
+                .await?;
+            parts += 1;
+        }
+        let head = Head { position, index, term, h, membership: membership.clone(), parts };
+        self.ask(|done| Op::Snapshot { head, done }).await?;
+        Ok(StateSnapshot { position, index, term, h, bytes, membership })
     }
 
-    fn newest_snapshot(&self) -> Result<Option<StateSnapshot>, Error> {
+    fn whole_snapshot(&self) -> Result<Option<StateSnapshot>, Error> {
         self.snapshot_at_or_before(Position(u64::MAX))
     }
 }
@@ -146,12 +154,12 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
             Some(row) => (row.term, row.h, self.log.membership_at(taken.index)?),
             // Below an installed snapshot there are no rows; that snapshot knows the chain.
             None => {
-                let installed = self.log.newest_snapshot()?.filter(|s| s.index == taken.index);
+                let installed = self.log.whole_snapshot()?.filter(|s| s.index == taken.index);
                 let h = installed.map(|s| s.h).unwrap_or_default();
                 (last.committed_leader_id().term, h, self.membership.clone())
             }
         };
-        let kept = self.log.keep(taken, term, h, membership).await?;
+        let kept = self.log.keep(taken, term, h, membership, true).await?;
         Ok(snapshot_of(kept))
     }
 }
@@ -220,7 +228,7 @@ impl RaftStateMachine<Types> for Machine {
         let StateSnapshot { position, index, term, h, bytes, membership: _ } = snapshot;
         let taken = Taken { index, position, bytes };
         let membership = meta.last_membership.clone();
-        let kept = self.log.keep(taken, term, h, membership.clone()).await?;
+        let kept = self.log.keep(taken, term, h, membership.clone(), false).await?;
         self.last = meta.last_log_id;
         self.membership = membership;
         self.log.advance(index, Some((position, h)));
@@ -230,6 +238,6 @@ impl RaftStateMachine<Types> for Machine {
     async fn get_current_snapshot(
         &mut self,
     ) -> Result<Option<SnapshotOf<Types, StateSnapshot>>, io::Error> {
-        Ok(self.log.newest_snapshot()?.map(snapshot_of))
+        Ok(self.log.whole_snapshot()?.map(snapshot_of))
     }
 }

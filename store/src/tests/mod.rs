@@ -6,6 +6,7 @@ mod damage;
 mod full;
 mod power;
 mod redaction;
+mod snapshots;
 mod suite;
 
 use std::sync::Arc;

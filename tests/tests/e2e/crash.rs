@@ -47,6 +47,8 @@ const PLANS: &[Plan] = &[
     plan("flight.before-publish:3", &[CREATE]),
     plan("flight.before-answer:3", &[CREATE]),
     plan("flight.after-answer:3", &[CREATE]),
+    snapshot("snapshot-part.before-fsync:2"),
+    snapshot("snapshot-part.after-fsync:2"),
     snapshot("snapshot.before-fsync:2"),
     snapshot("snapshot.after-fsync:2"),
     plan("redact.ordered", &[CREATE, "log redact @6 -m why"]),

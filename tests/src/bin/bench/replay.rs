@@ -10,8 +10,8 @@ use arc_swap::ArcSwap;
 use skein_actors::consensus::{self, Settings};
 use skein_actors::history;
 use skein_actors::log::{Consensus, Published, Verdict};
+use skein_actors::snapshots::{self, Snapshots};
 use skein_actors::spawner::{Spawner, Threads};
-use skein_actors::swarm::Snapshots;
 use skein_events::codec::Batch;
 use skein_events::record::Position;
 use skein_events::state::State;
@@ -27,6 +27,8 @@ use crate::report::{Aim, Report, grouped};
 const ROUNDS: usize = 3;
 /// Batches in one durable commit while the log is written, which is not measured.
 const FLIGHT: usize = 1_000;
+/// How far the newest snapshot may be behind while the log is written.
+const LATE: u64 = 40_000;
 /// Moments of the past that are asked for, spread over the whole log.
 const MOMENTS: u64 = 41;
 /// How soon an answer about the past is to be there.
@@ -54,7 +56,8 @@ async fn fill(log: &Log, history: &History) -> anyhow::Result<()> {
         state: Arc::new(ArcSwap::from_pointee(State::default())),
         head: watch::Sender::new(Head { position: Position(0), epoch: 1 }),
     };
-    let snapshots = Snapshots { log: log.clone(), published: published.clone() };
+    let spawner = Arc::new(Threads);
+    let snapshots = Snapshots { log: log.clone(), published: published.clone(), spawner };
     let settings = Settings {
         node: 1,
         seed: 1,
@@ -62,6 +65,7 @@ async fn fill(log: &Log, history: &History) -> anyhow::Result<()> {
         fatal: Box::new(|text| panic!("{text}")),
     };
     let (seat, mut deliveries) = consensus::start(&Threads, log.clone(), settings);
+    let keep = tokio::spawn(snapshots::keep(published.clone(), Position(0), seat.clone()));
     let follow = tokio::spawn(async move {
         let mut state = State::default();
         while let Some(delivery) = deliveries.recv().await {
@@ -78,9 +82,13 @@ async fn fill(log: &Log, history: &History) -> anyhow::Result<()> {
     for flight in history.batches.chunks(FLIGHT) {
         let verdicts = seat.propose(term, flight.to_vec()).await;
         anyhow::ensure!(verdicts.iter().all(|v| *v == Verdict::Committed), "the log took a batch");
+        // A daemon does not take records as fast as this, and so it is never many of them behind with a snapshot.
+        while log.head().position.0 > log.newest_snapshot()?.0 + LATE {
+            log.beat().await?;
+        }
     }
     // The seat closes the log with it; what follows only reads, so both stay until the end of the run.
-    std::mem::forget((seat, follow));
+    std::mem::forget((seat, follow, keep));
     Ok(())
 }
 

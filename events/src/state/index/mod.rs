@@ -1,6 +1,8 @@
 //! Look-ups derived from the nouns, kept up to date by `apply` and never stored.
 //! `TaskKeys` says in one place which look-ups a task belongs to; a change is the difference between two of them.
 
+pub(super) mod anew;
+
 use std::net::Ipv4Addr;
 
 use imbl::{OrdMap, OrdSet};
@@ -46,6 +48,15 @@ pub struct Load {
     pub tasks: u32,
     /// What they reserved.
     pub reserved: Resources,
+}
+
+impl Load {
+    /// One more task, which reserved so much.
+    fn add(&mut self, reserved: Resources) {
+        self.tasks += 1;
+        self.reserved.cpus.0 = self.reserved.cpus.0.saturating_add(reserved.cpus.0);
+        self.reserved.memory.0 = self.reserved.memory.0.saturating_add(reserved.memory.0);
+    }
 }
 
 /// How much of a service there is.
@@ -266,12 +277,7 @@ impl Index {
 
     fn load(&mut self, keys: TaskKeys, reserved: Resources) {
         let Some(node) = keys.carried else { return };
-        let load = self.loads.entry(node).or_default();
-        load.tasks += 1;
-        load.reserved = Resources {
-            cpus: NanoCpus(load.reserved.cpus.0.saturating_add(reserved.cpus.0)),
-            memory: Bytes(load.reserved.memory.0.saturating_add(reserved.memory.0)),
-        };
+        self.loads.entry(node).or_default().add(reserved);
         *self.spread.entry((keys.service, node)).or_default() += 1;
     }
 
