@@ -93,8 +93,13 @@ impl Measures {
         self.request_seconds.observe(took.as_secs_f64());
     }
 
-    pub(crate) fn name(&self, code: &'static str) {
-        self.names.get_or_create(&vec![("code", code.to_owned())]).inc();
+    pub(crate) fn names(&self, code: &'static str, count: u64) {
+        self.names.get_or_create(&vec![("code", code.to_owned())]).inc_by(count);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn answers(&self, code: &'static str) -> u64 {
+        self.names.get_or_create(&vec![("code", code.to_owned())]).get()
     }
 
     /// A flight has landed.

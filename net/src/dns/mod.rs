@@ -2,6 +2,7 @@
 //! Wire format, sockets and truncation are hickory's; which answer is right is `answer`, where the rest is asked is `forward`.
 
 mod answer;
+mod batch;
 mod forward;
 mod shuffle;
 #[cfg(test)]
@@ -168,12 +169,13 @@ impl RequestHandler for Handler {
             edns.set_dnssec_ok(asked.flags().dnssec_ok);
             edns
         });
-        MEASURES.name(match metadata.response_code {
+        let code = match metadata.response_code {
             ResponseCode::NoError => "noerror",
             ResponseCode::NXDomain => "nxdomain",
             ResponseCode::ServFail => "servfail",
             _ => "other",
-        });
+        };
+        MEASURES.names(code, 1);
         let mut builder = MessageResponseBuilder::from_message_request(request);
         if let Some(edns) = &edns {
             builder.edns(edns);

@@ -107,6 +107,18 @@ async fn all_addresses_come_in_changing_order_with_a_short_life() {
 }
 
 #[tokio::test]
+async fn every_answer_is_counted_also_one_given_again() {
+    let served = serve(true);
+    let before = MEASURES.answers("noerror");
+    for _ in 0..20 {
+        ask_udp(&served, &question("web.", RecordType::A)).await;
+    }
+    // The last may be counted after it was sent; the one after it waits its turn behind that.
+    ask_udp(&served, &question("web.", RecordType::A)).await;
+    assert!(MEASURES.answers("noerror") - before >= 20);
+}
+
+#[tokio::test]
 async fn a_new_view_answers_at_once() {
     let served = serve(true);
     let asked = question("new.", RecordType::A);

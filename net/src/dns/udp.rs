@@ -1,9 +1,10 @@
 //! A container's questions over UDP: an answer given before is given again, in a new order; every other question goes to
-//! the handler. Knows no more of the wire format than that records of one address after another are equally long:
+//! the handler. Knows no more of the wire format than the question and records of addresses behind it:
 //! hickory reads every new question and writes every new answer.
 //!
 //! Separate from hickory's server, which starts a task and fills a channel for each datagram: three times the cost of an answer.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,23 +16,26 @@ use hickory_server::net::BufDnsStreamHandle;
 use hickory_server::net::runtime::TokioTime;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler as _, ResponseHandle};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
+use super::batch::Batch;
 use super::shuffle::Shuffle;
 use super::{ContainerZones, Handler};
+use crate::measures::MEASURES;
 
-/// Longest question that is read: names have 255 octets, options are few.
-const QUESTION_MAX: usize = 4_096;
 /// Different questions whose answers are kept for one container; then all are forgotten and learned anew.
 const KNOWN_MAX: usize = 64;
 /// Questions of one container that wait for an answer from outside; further ones are dropped, and asked again by who cares.
 const WAITING_MAX: usize = 256;
-/// A record of an address whose name was said before: pointer, type, class, time to live, length, four octets (RFC 1035 §4.1).
-const RECORD: usize = 16;
-/// Its name, type and class.
-const RECORD_BEGIN: [u8; 6] = [0xc0, 12, 0, 1, 0, 1];
 const HEADER: usize = 12;
+/// A name that was said in the question: a pointer to there (RFC 1035 §4.1.4).
+const SAME_NAME: [u8; 2] = [0xc0, 12];
+/// What of an address' record is behind its name: type, class, time to live, length, four octets.
+const BODY: usize = 14;
+/// A record of an address whose name is a pointer.
+const RECORD: usize = SAME_NAME.len() + BODY;
 
 /// What the handler said to a question.
 struct Said {
@@ -49,29 +53,47 @@ struct Known {
     answers: BTreeMap<Vec<u8>, Again>,
 }
 
+#[derive(Debug, PartialEq)]
 struct Again {
     bytes: Vec<u8>,
     /// The records whose order is new each time.
     records: Range<usize>,
 }
 
+thread_local! {
+    /// One for all sockets that a thread serves: it is never held while something is waited for.
+    static BATCH: RefCell<Batch> = RefCell::new(Batch::new());
+}
+
 /// Answers until it is aborted.
 pub(super) async fn serve(socket: UdpSocket, handler: Handler) {
     let mut known = Known::default();
     let mut asked = JoinSet::new();
-    let mut buffer = [0; QUESTION_MAX];
     loop {
         tokio::select! {
-            received = socket.recv_from(&mut buffer) => {
-                // What comes back for an answer nobody waited for says nothing about the next question.
-                let Ok((length, from)) = received else { continue };
-                let question = &mut buffer[..length];
-                known.look_at(&handler.view.load());
-                if let Some(answer) = known.answer(question, &handler.shuffle) {
-                    drop(socket.send_to(answer, from).await);
-                } else if asked.len() < WAITING_MAX {
-                    asked.spawn(ask(handler.clone(), question.to_vec(), from));
+            ready = socket.readable() => {
+                if ready.is_err() {
+                    return;
                 }
+                BATCH.with_borrow_mut(|batch| {
+                    // What comes back for an answer nobody waited for says nothing about the next question.
+                    let received = socket.try_io(Interest::READABLE, || batch.receive(&socket));
+                    known.look_at(&handler.view.load());
+                    let mut again = 0;
+                    for nth in 0..received.unwrap_or(0) {
+                        let (question, from) = batch.question(nth);
+                        if let Some(answer) = known.answer(question, &handler.shuffle) {
+                            batch.answer(nth, answer);
+                            again += 1;
+                        } else if asked.len() < WAITING_MAX {
+                            asked.spawn(ask(handler.clone(), question.to_vec(), from.into()));
+                        }
+                    }
+                    batch.send(&socket);
+                    if again > 0 {
+                        MEASURES.names("noerror", again);
+                    }
+                });
             }
             Some(done) = asked.join_next() => {
                 let Ok(Some(said)) = done else { continue };
@@ -125,37 +147,58 @@ impl Known {
         if !self.view.as_ref().is_some_and(|known| Arc::ptr_eq(known, &view)) {
             return;
         }
-        let Some(records) = addresses(&question, &answer) else { return };
+        let Some(again) = Again::of(&question, &answer) else { return };
         if self.answers.len() >= KNOWN_MAX {
             self.answers.clear();
         }
-        self.answers.insert(question[2..].to_vec(), Again { bytes: answer, records });
+        self.answers.insert(question[2..].to_vec(), again);
     }
 }
 
-/// Where an answer of our own has its addresses, if it is whole and has nothing else but perhaps an option at its end.
-fn addresses(question: &[u8], answer: &[u8]) -> Option<Range<usize>> {
-    let header = answer.first_chunk::<HEADER>()?;
-    let number = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-    // Ours alone (AA), not cut off (TC), no error: what comes from outside has a life of its own.
-    let own = header[2] & 0b110 == 0b100 && header[3] & 0xf == 0;
-    if !own || number(4) != 1 || number(8) != 0 {
-        return None;
-    }
-    // The question is said again, as it was said: a name of labels, its end, type and class.
-    let mut end = HEADER;
-    loop {
-        match *answer.get(end)? {
-            0 => break,
-            length @ 1..64 => end += 1 + usize::from(length),
-            64.. => return None,
+impl Again {
+    /// An answer of our own that is whole and has nothing but addresses and perhaps an option at its end: with all its
+    /// records of one length, each name a pointer. hickory's server says the name once more in the first of them.
+    fn of(question: &[u8], answer: &[u8]) -> Option<Self> {
+        let header = answer.first_chunk::<HEADER>()?;
+        let number = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+        // Ours alone (AA), not cut off (TC), no error: what comes from outside has a life of its own.
+        let own = header[2] & 0b110 == 0b100 && header[3] & 0xf == 0;
+        if !own || number(4) != 1 || number(8) != 0 {
+            return None;
         }
+        // The question is said again, as it was said: a name of labels, its end, type and class.
+        let mut end = HEADER;
+        loop {
+            match *answer.get(end)? {
+                0 => break,
+                length @ 1..64 => end += 1 + usize::from(length),
+                64.. => return None,
+            }
+        }
+        let name = answer.get(HEADER..=end)?;
+        let records = end + 5;
+        if answer.get(HEADER..records)? != question.get(HEADER..records)? {
+            return None;
+        }
+        let said_again = (0xc000 | u16::try_from(records).ok()?).to_be_bytes();
+        let (mut bytes, mut left) = (answer[..records].to_vec(), &answer[records..]);
+        for nth in 0..number(6) {
+            left = [name, &SAME_NAME]
+                .into_iter()
+                .find_map(|n| left.strip_prefix(n))
+                .or_else(|| left.strip_prefix(&said_again).filter(|_| nth > 0))?;
+            let (body, behind) = left.split_first_chunk::<BODY>()?;
+            if !(body.starts_with(&[0, 1, 0, 1]) && body[8..10] == [0, 4]) {
+                return None;
+            }
+            bytes.extend_from_slice(&SAME_NAME);
+            bytes.extend_from_slice(body);
+            left = behind;
+        }
+        let records = records..bytes.len();
+        bytes.extend_from_slice(left);
+        Some(Self { bytes, records })
     }
-    end += 5;
-    let same = answer.get(HEADER..end)? == question.get(HEADER..end)?;
-    let records = end..end + number(6) * RECORD;
-    let (chunks, _) = answer.get(records.clone())?.as_chunks::<RECORD>();
-    (same && chunks.iter().all(|c| c.starts_with(&RECORD_BEGIN))).then_some(records)
 }
 
 #[cfg(test)]
@@ -188,7 +231,9 @@ mod tests {
 
     #[test]
     fn only_whole_answers_of_our_own_with_addresses_are_given_again() {
-        let find = |(question, answer): (Vec<u8>, Vec<u8>)| addresses(&question, &answer);
+        let find = |(question, answer): (Vec<u8>, Vec<u8>)| {
+            Again::of(&question, &answer).map(|again| again.records)
+        };
         let found = find(exchange(&ips(3), |_| ())).expect("three addresses");
         assert_eq!(found.len(), 3 * RECORD);
         assert_eq!(find(exchange(&[], |_| ())).map(|r| r.len()), Some(0), "a name without tasks");
@@ -202,7 +247,7 @@ mod tests {
         assert_eq!(find(exchange(&[pointer], |_| ())), None, "records of another length");
         let (question, answer) = exchange(&ips(3), |_| ());
         for cut in 0..answer.len() {
-            assert_eq!(addresses(&question, &answer[..cut]), None, "cut at {cut}");
+            assert_eq!(Again::of(&question, &answer[..cut]), None, "cut at {cut}");
         }
     }
 
@@ -216,13 +261,13 @@ mod tests {
             count in 0_usize..4,
             flip in (proptest::prelude::any::<proptest::sample::Index>(), 0_u8..8),
         ) {
-            proptest::prop_assert!(addresses(&question, &noise).is_none_or(|r| r.end <= noise.len()));
+            drop(Again::of(&question, &noise));
             let (question, mut answer) = exchange(&ips(u8::try_from(count).unwrap()), |_| ());
             let at = flip.0.index(answer.len());
             answer[at] ^= 1 << flip.1;
-            if let Some(range) = addresses(&question, &answer) {
-                proptest::prop_assert_eq!(range.len() % RECORD, 0);
-                proptest::prop_assert!(range.end <= answer.len());
+            if let Some(Again { bytes, records }) = Again::of(&question, &answer) {
+                proptest::prop_assert_eq!(records.len() % RECORD, 0);
+                proptest::prop_assert!(records.end <= bytes.len());
             }
         }
     }
