@@ -190,6 +190,11 @@ impl Seat {
         self.leadership.clone()
     }
 
+    /// Waits until the seat was given up.
+    pub async fn stopped(&self) {
+        self.requests.closed().await;
+    }
+
     /// Gives the seat up and closes the log.
     pub async fn stop(&self) {
         // A seat that has stopped already needs nothing more.

@@ -59,7 +59,13 @@ impl SnapshotSource for Snapshots {
 pub async fn keep(published: Published, newest: Position, seat: Seat) {
     let mut head = published.head.subscribe();
     let mut next = due(newest, &published.state.load());
-    while head.wait_for(|head| head.position >= next).await.is_ok() {
+    loop {
+        // The state is kept by `published` as long as this lives, so it must not outlive the seat.
+        tokio::select! {
+            biased;
+            () = seat.stopped() => return,
+            reached = head.wait_for(|head| head.position >= next) => drop(reached),
+        }
         let state = published.state.load_full();
         next = due(state.position, &state);
         drop(state);
@@ -73,4 +79,36 @@ pub async fn keep(published: Published, newest: Position, seat: Seat) {
 fn due(newest: Position, state: &State) -> Position {
     let for_size = state.tasks.len() as u64 / TASKS_A_RECORD;
     Position(newest.0 + snapshot_every(EVERY.max(for_size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use arc_swap::ArcSwap;
+    use skein_net::backend::Head;
+    use skein_store::{FileDisk, Options};
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::consensus::{self, Settings};
+    use crate::spawner::Threads;
+
+    #[tokio::test]
+    async fn keeping_ends_with_the_seat() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = Arc::new(FileDisk::open(root.path()).unwrap());
+        let (log, writer) = Log::open(disk, Options::default(), |text| panic!("{text}")).unwrap();
+        Threads.spawn("log-writer", Box::new(move || Box::pin(writer.run())));
+        let fatal = Box::new(|text: &str| panic!("{text}"));
+        let settings = Settings { node: 1, seed: 7, snapshots: None, fatal };
+        let (seat, _deliveries) = consensus::start(&Threads, log, settings);
+        let published = Published {
+            state: Arc::new(ArcSwap::from_pointee(State::default())),
+            head: watch::Sender::new(Head { position: Position(0), epoch: 1 }),
+        };
+        let keeps = keep(published, Position(0), seat.clone());
+        seat.stop().await;
+        tokio::time::timeout(Duration::from_secs(30), keeps).await.expect("it ends");
+    }
 }
