@@ -1,4 +1,4 @@
-//! Memory that much work took is given back once it is done: docs/adr/0010-memory.md.
+//! Memory that the start or much work took is given back once it is done: docs/adr/0010-memory.md.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,10 @@ const RECORDS: u64 = 500;
 pub(crate) async fn give_back(backend: Arc<dyn Backend>) {
     let mut turns = tokio::time::interval(TURN);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // The first comes at once, while the daemon still starts.
+    turns.tick().await;
+    turns.tick().await;
+    drop(tokio::task::spawn_blocking(heap::give_back_code).await);
     let mut given = 0;
     loop {
         turns.tick().await;
