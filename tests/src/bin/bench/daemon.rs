@@ -158,9 +158,18 @@ impl Daemon<'_> {
 
     /// Memory it has for itself, and its share of what it has together with others, in KiB.
     pub(crate) fn memory(&self) -> anyhow::Result<u64> {
+        self.rollup("Pss:")
+    }
+
+    /// What of its memory is of no file: what it keeps, and not which of its code it last ran, in KiB.
+    pub(crate) fn anonymous_memory(&self) -> anyhow::Result<u64> {
+        self.rollup("Pss_Anon:")
+    }
+
+    fn rollup(&self, field: &'static str) -> anyhow::Result<u64> {
         let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id()))?;
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-        Ok(line.and_then(|l| l.trim().strip_suffix(" kB")).context("no Pss")?.trim().parse()?)
+        let line = text.lines().find_map(|line| line.strip_prefix(field));
+        Ok(line.and_then(|l| l.trim().strip_suffix(" kB")).context(field)?.trim().parse()?)
     }
 
     /// Processor time it has used.

@@ -63,7 +63,7 @@ fn figures(
         Aim::Held("≤ 0.5 s", first <= Duration::from_millis(500)),
     );
     report.figure(
-        "memory of one",
+        "memory of one (anonymous)",
         &format!(
             "{each:.2} kB ({} KiB with none, {} KiB with all)",
             grouped(empty as f64),
@@ -124,7 +124,7 @@ fn service(n: usize) -> String {
 
 async fn settled(daemon: &Daemon<'_>) -> anyhow::Result<u64> {
     tokio::time::sleep(SETTLE).await;
-    daemon.memory()
+    daemon.anonymous_memory()
 }
 
 async fn lists(client: &mut Client, length: Duration) -> anyhow::Result<f64> {

@@ -29,7 +29,7 @@ pub(crate) fn run(skein: &Path, cycles: usize) -> anyhow::Result<String> {
         let mut memory = Vec::new();
         for n in 0..cycles {
             if n % (cycles / LOOKS).max(1) == 0 {
-                memory.push((n as f64, daemon.memory()? as f64));
+                memory.push((n as f64, daemon.anonymous_memory()? as f64));
             }
             let name = format!("soak-{n}");
             client.post("/services/create", &tasks::service(&name, 2, Duration::ZERO)).await?;
@@ -51,7 +51,7 @@ pub(crate) fn run(skein: &Path, cycles: usize) -> anyhow::Result<String> {
             ensure!(ended.elapsed() < tasks::PATIENCE, "left {now:?}, before it was {before:?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        memory.push((cycles as f64, daemon.memory()? as f64));
+        memory.push((cycles as f64, daemon.anonymous_memory()? as f64));
         let half = &memory[memory.len() / 2..];
         let slope = slope(half);
         ensure!(
