@@ -23,6 +23,7 @@ for purpose in "$@"; do
       has ip || want iproute2
       has nft || want nftables
       has curl || want curl # puts images into a registry
+      has openssl || want openssl # gives one a certificate
       ;;
     deb) # the package names the libraries its binary needs
       has dpkg-shlibdeps || want dpkg-dev

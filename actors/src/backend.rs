@@ -23,6 +23,7 @@ use skein_net::backend::{
     Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, Pulling, Rehearsal,
     ResolvedImage, Standing, Upload, Verification, Volume, Why,
 };
+use skein_net::overlay::Kernel;
 use skein_runtime::api::{ExecSpec, LogsSpec, Runtime};
 use skein_store::failpoint;
 
@@ -43,6 +44,8 @@ pub struct Service {
     pub membership: Membership,
     /// Containers and images.
     pub runtime: Arc<dyn Runtime>,
+    /// The machine's networks.
+    pub kernel: Arc<dyn Kernel>,
     /// What checks of containers came to.
     pub findings: Arc<Findings>,
     /// The wall clock.
@@ -54,6 +57,19 @@ pub struct Service {
 impl Service {
     fn running(&self) -> Result<Arc<Running>, Failure> {
         self.membership.load_full().ok_or_else(|| Refusal::NotInSwarm.into())
+    }
+
+    /// The command with what only this machine knows of it.
+    async fn informed(&self, command: Command) -> Result<Command, Failure> {
+        match command {
+            Command::CreateNetwork(mut new) => {
+                let internal =
+                    |error: skein_net::overlay::Error| Failure::Internal(with_sources(&error));
+                new.occupied = self.kernel.occupied().await.map_err(internal)?;
+                Ok(Command::CreateNetwork(new))
+            }
+            other => Ok(other),
+        }
     }
 
     fn local_volumes(&self) -> Volumes {
@@ -143,7 +159,7 @@ impl Backend for Service {
             if !removes || running.face.log.is_held() {
                 health::has_room(Some(&running), &self.local.data_root)?;
             }
-            running.face.submit(caller, None, command).await
+            running.face.submit(caller, None, self.informed(command).await?).await
         })
     }
 
@@ -154,6 +170,7 @@ impl Backend for Service {
     ) -> BoxFuture<'_, Result<Rehearsal, Failure>> {
         Box::pin(async move {
             let running = self.running()?;
+            let command = self.informed(command).await?;
             blocking(move || {
                 let (face, now) = (&running.face, running.face.time.now());
                 Ok(rehearse(&face.state(), caller, &command, now)?)

@@ -112,7 +112,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
                 membership: Arc::clone(&membership),
                 clock: Arc::clone(&clock),
             },
-            kernel,
+            kernel: Arc::clone(&kernel),
             names: Arc::new(Served::new(dns, serving.handle().clone())),
             resolv_conf: CONTAINER_RESOLVERS.to_owned(),
         },
@@ -126,7 +126,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     let ended = actix::System::new().block_on(async move {
         let member = MemberActor::resume(ground).await.map_err(anyhow::Error::new)?;
         let service =
-            Service { member: member.clone(), membership, runtime, findings, clock, local };
+            Service { member: member.clone(), membership, runtime, kernel, findings, clock, local };
         let (stop, stopped) = oneshot::channel::<()>();
         let backend: Arc<dyn Backend> = Arc::new(service);
         listener.set_nonblocking(true)?;

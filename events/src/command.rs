@@ -27,6 +27,17 @@ pub struct NewNetwork {
     pub gateway: Option<Ipv4Addr>,
     /// The part of its addresses that tasks are to get.
     pub ip_range: Option<Subnet>,
+    /// What the machine that was asked has in use itself: no network gets any of it. See docs/adr/0014-host-blocks.md.
+    pub occupied: Vec<Occupied>,
+}
+
+/// A block of addresses that a machine has or reaches by itself.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Occupied {
+    /// The block.
+    pub block: Subnet,
+    /// By what, e.g. `of eth0`.
+    pub by: String,
 }
 
 /// A machine that is to be a member.
@@ -284,6 +295,8 @@ pub enum Command {
     },
     /// Tasks should come so far and no further.
     SetDesired {
+        /// The last record the wish knows of: what happened since to a task, its slot, its service or its node takes it back.
+        seen: Position,
         /// Which, and how far.
         tasks: Vec<(TaskId, TaskState)>,
     },

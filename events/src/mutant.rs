@@ -42,6 +42,8 @@ pub enum Mutant {
     NoWayBack,
     /// A node starts a task as soon as it is ready.
     Unordered,
+    /// A wish about a task is carried out whatever happened since it was made.
+    StaleWish,
 }
 
 impl Mutant {
@@ -64,6 +66,7 @@ impl Mutant {
         Self::Forgiving,
         Self::NoWayBack,
         Self::Unordered,
+        Self::StaleWish,
     ];
 }
 

@@ -434,16 +434,32 @@ fn keep(driver: Option<&LogDriver>) -> Keep {
     }
 }
 
-/// The node's `resolv.conf` with what a service has of its own. The name server stays: it asks those of the service.
+/// The node's `resolv.conf` with what a service has of its own, one line of each kind: some resolvers take the last, others
+/// all. The name server stays: it asks those of the service.
 fn resolv_conf(node: &str, dns: &Dns) -> String {
     let Dns { nameservers: _, search, options } = dns;
-    let mut text = node.to_owned();
-    // The last line of a kind holds, so the service's comes after the node's.
+    let mut text = String::new();
+    let mut all: Vec<&str> = Vec::new();
+    for line in node.lines() {
+        match line.split_once(' ') {
+            Some(("search", _)) if !search.is_empty() => {}
+            Some(("options", words)) => {
+                all.extend(words.split(' ').filter(|word| !word.is_empty()));
+            }
+            Some(_) | None => text.push_str(&format!("{line}\n")),
+        }
+    }
+    for option in options {
+        // A service's `ndots:2` is in the place of the node's `ndots:0`.
+        let name = |option: &str| option.split(':').next().map(str::to_owned);
+        all.retain(|known| name(known) != name(option));
+        all.push(option);
+    }
     if !search.is_empty() {
         text.push_str(&format!("search {}\n", search.join(" ")));
     }
-    if !options.is_empty() {
-        text.push_str(&format!("options {}\n", options.join(" ")));
+    if !all.is_empty() {
+        text.push_str(&format!("options {}\n", all.join(" ")));
     }
     text
 }
@@ -481,5 +497,23 @@ pub(super) async fn leave_nothing(id: TaskId, tools: &Tools) {
         }
         #[expect(clippy::disallowed_methods, reason = "the machine, not the swarm, is waited for")]
         tokio::time::sleep(CLEAR_AGAIN.as_std()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_services_options_stand_in_one_line_with_the_nodes() {
+        let node = "nameserver 127.0.0.11\nsearch a\noptions ndots:0 edns0\n";
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        let with = |search: &[&str], options: &[&str]| {
+            let (search, options) = (texts(search), texts(options));
+            resolv_conf(node, &Dns { nameservers: Vec::new(), search, options })
+        };
+        assert_eq!(with(&[], &[]), node);
+        let own = "nameserver 127.0.0.11\nsearch b c\noptions edns0 timeout:1 ndots:2\n";
+        assert_eq!(with(&["b", "c"], &["timeout:1", "ndots:2"]), own);
     }
 }

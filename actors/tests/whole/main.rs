@@ -105,7 +105,13 @@ fn network(name: &str) -> Command {
         labels: vec![],
         options: vec![],
     };
-    Command::CreateNetwork(NewNetwork { spec, subnet: None, gateway: None, ip_range: None })
+    Command::CreateNetwork(NewNetwork {
+        spec,
+        subnet: None,
+        gateway: None,
+        ip_range: None,
+        occupied: Vec::new(),
+    })
 }
 
 /// A service on no network.

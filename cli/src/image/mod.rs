@@ -11,13 +11,16 @@ mod pull;
 mod rm;
 mod tag;
 
+use std::io;
+
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use serde::Deserialize;
 use tokio::io::AsyncRead;
 use tokio_util::io::ReaderStream;
 
-use futures::TryStreamExt as _;
+use futures::{Stream, TryStreamExt as _};
 
 use crate::client::Body;
 use crate::failure::Failure;
@@ -75,7 +78,11 @@ impl Step {
 
 /// A body read from a file as it is sent, so that an archive of any size needs no memory.
 fn body(reader: impl AsyncRead + Send + 'static) -> Body {
-    StreamBody::new(ReaderStream::new(reader).map_ok(Frame::data)).boxed_unsync()
+    body_of(ReaderStream::new(reader))
+}
+
+fn body_of(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
+    StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync()
 }
 
 /// A file as a body.

@@ -101,7 +101,7 @@ async fn answer(
     let upgrade =
         request.headers().contains_key("upgrade").then(|| hyper::upgrade::on(&mut request));
     let (head, body) = request.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let line = format!("{} {}", head.method, head.uri);
     let mut told = line.clone();
     for name in

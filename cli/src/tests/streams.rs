@@ -20,6 +20,23 @@ fn image_load_sends_the_file_and_prints_what_was_loaded() {
         ]
     "#]]
     .assert_debug_eq(&daemon.asked());
+    // A directory is sent as an archive, if it can be one.
+    let layout = tempfile::tempdir().unwrap();
+    let place = layout.path().to_str().unwrap();
+    let refused = skein(&daemon, &["image", "load", "-i", place]).refusal();
+    assert!(refused.contains("is no OCI layout: it has no index.json"), "{refused}");
+    std::fs::write(layout.path().join("index.json"), "{}").unwrap();
+    std::fs::create_dir(layout.path().join("blobs")).unwrap();
+    assert_eq!(skein(&daemon, &["image", "load", "-i", place]).out(), "Loaded image: bb:1\n");
+    let sent = daemon.asked().pop().unwrap();
+    assert!(sent.ends_with(" bytes") && !sent.contains("\n  0 bytes"), "{sent}");
+    std::os::unix::fs::symlink("/nonexistent", layout.path().join("broken")).unwrap();
+    let broken = skein(&daemon, &["image", "load", "-i", place]);
+    assert!(
+        broken.code != 0 && broken.err.starts_with(&format!("read {place}: ")),
+        "{}",
+        broken.err
+    );
     let ran = skein(&daemon, &["image", "load", "-i", "/nonexistent"]);
     assert_eq!(
         (ran.code, ran.err.as_str()),

@@ -119,7 +119,7 @@ pub fn decide(
         Command::StartExec { task, program } => task::start_exec(state, *task, program),
         Command::Report { node, sightings } => task::report(state, *node, sightings),
         Command::CreateTasks { service, tasks } => task::create(state, *service, tasks, context),
-        Command::SetDesired { tasks } => task::set_desired(state, tasks),
+        Command::SetDesired { seen, tasks } => task::set_desired(state, *seen, tasks),
         Command::Schedule { placements, obstacles } => {
             task::schedule(state, placements, obstacles, context)
         }

@@ -1,7 +1,7 @@
 //! Decisions about networks.
 
 use crate::codec::NewEvent;
-use crate::command::NewNetwork;
+use crate::command::{NewNetwork, Occupied};
 use crate::id::NetworkId;
 use crate::network::event::{NetworkCreated, NetworkRemoved};
 use crate::network::{MTU_MIN, MTU_OPTION};
@@ -27,10 +27,10 @@ pub(super) fn create(
     }
     options(&new.spec.options)?;
     let subnet = match new.subnet {
-        Some(subnet) => given(state, subnet)?,
-        None => allocate::subnet::free(state).ok_or_else(|| {
+        Some(subnet) => given(state, subnet, &new.occupied)?,
+        None => allocate::subnet::free(state, &new.occupied).ok_or_else(|| {
             Refusal::Subnet(
-                "could not find an available subnet in the default address pool: give one with --subnet"
+                "could not find an available subnet in the default address pool, beside the networks and what this node has in use itself: give one with --subnet"
                     .to_owned(),
             )
         })?,
@@ -103,7 +103,7 @@ const NOT_FOR_HOSTS: [(&str, &str); 5] = [
 ];
 
 /// A block of the user's choice: big enough, for hosts, and nobody else's.
-fn given(state: &State, subnet: Subnet) -> Result<Subnet, Refusal> {
+fn given(state: &State, subnet: Subnet, occupied: &[Occupied]) -> Result<Subnet, Refusal> {
     if !(8..=29).contains(&subnet.prefix()) {
         return Err(Refusal::Subnet(format!(
             "subnet {subnet} must have a prefix between 8 and 29"
@@ -117,11 +117,16 @@ fn given(state: &State, subnet: Subnet) -> Result<Subnet, Refusal> {
             )));
         }
     }
-    let other = state.networks.values().find(|n| n.subnet.overlaps(subnet));
-    match other {
-        Some(other) => Err(Refusal::Subnet(format!(
+    if let Some(other) = state.networks.values().find(|n| n.subnet.overlaps(subnet)) {
+        return Err(Refusal::Subnet(format!(
             "subnet {subnet} overlaps with {} of network {}",
             other.subnet, other.spec.name
+        )));
+    }
+    // The end of the sentence is Docker's.
+    match occupied.iter().find(|o| o.block.overlaps(subnet)) {
+        Some(Occupied { block, by }) => Err(Refusal::Subnet(format!(
+            "subnet {subnet} overlaps with {block} {by}: Pool overlaps with other one on this address space"
         ))),
         None => Ok(subnet),
     }

@@ -12,6 +12,7 @@ use crate::plan::schedule::filter::{self, Has};
 use crate::plan::schedule::{constraint, only};
 use crate::plan::update;
 use crate::plan::withdraw;
+use crate::record::Position;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::service::update::UpdateOrder;
@@ -125,12 +126,16 @@ pub(crate) fn must_leave(state: &State, task: &Task) -> bool {
 
 pub(super) fn set_desired(
     state: &State,
+    seen: Position,
     tasks: &[(TaskId, TaskState)],
 ) -> Result<Vec<NewEvent>, Refusal> {
     let mut reached: BTreeMap<TaskId, TaskState> = BTreeMap::new();
     let mut events: Vec<NewEvent> = Vec::with_capacity(tasks.len());
     for (id, to) in tasks {
         let Some(task) = state.tasks.get(id) else { continue };
+        if !mutated!(StaleWish) && is_news(state, task, seen) {
+            continue; // planned again from what happened
+        }
         let before = reached.get(id).copied().unwrap_or(task.desired);
         let starts = *to <= TaskState::Running;
         if before < *to && !(starts && task.has_ended()) {
@@ -138,7 +143,17 @@ pub(super) fn set_desired(
             events.push(TaskDesiredChanged { id: *id, desired: *to }.into());
         }
     }
-    some(events, "the tasks are desired so already")
+    some(events, "the tasks are desired so already, or something happened to them meanwhile")
+}
+
+/// Whether something happened after `seen` to what a wish about a task was made of. An update of the service may mean
+/// that the task stays, and so may the end of another one of its slot.
+fn is_news(state: &State, task: &Task, seen: Position) -> bool {
+    let of_service = state.services.get(&task.service).map(|service| service.changed);
+    let of_node = task.node.and_then(|id| state.nodes.get(&id));
+    let of_node = of_node.map(|node| node.changed.max(node.state_at));
+    let of_slot = state.tasks_of_slot(task.service, task.slot).map(|task| task.last);
+    of_slot.chain(of_service).chain(of_node).any(|last| last > seen)
 }
 
 pub(super) fn schedule(

@@ -50,7 +50,7 @@ pub(super) fn plan(state: &State, touched: &Touched, now: Time, plan: &mut Plan)
                 let mut draft = Draft::default();
                 draft.look_at(state, service, slots, now);
                 draft.count(state, service, room);
-                draft.propose(service, plan, &mut room);
+                draft.propose(service, state.position, plan, &mut room);
                 update::plan(state, service, now, plan, &mut room);
             }
             None => end_all(state, id, plan, &mut room),
@@ -105,7 +105,8 @@ fn end_all(state: &State, id: ServiceId, plan: &mut Plan, room: &mut usize) {
     *room -= part.len();
     if !part.is_empty() {
         // The removal itself left no noun behind; it is the newest record about the service.
-        let (planner, command) = (Planner::Replicated, Command::SetDesired { tasks: part });
+        let (planner, command) =
+            (Planner::Replicated, Command::SetDesired { seen: state.position, tasks: part });
         plan.proposals.push(Proposal { planner, cause: None, command });
     }
 }
@@ -209,7 +210,7 @@ impl<'a> Draft<'a> {
         self.left_out = (missing.len() - self.fresh.len()) as u64;
     }
 
-    fn propose(self, service: &Service, plan: &mut Plan, room: &mut usize) {
+    fn propose(self, service: &Service, seen: Position, plan: &mut Plan, room: &mut usize) {
         plan.more |= self.left_out > 0;
         let mut fits = || {
             let fits = *room > 0;
@@ -219,7 +220,7 @@ impl<'a> Draft<'a> {
         };
         let mut proposals = Vec::new();
         let mut add = |cause, command| proposals.push((cause, command));
-        let desired = |task: &Task, to| Command::SetDesired { tasks: vec![(task.id, to)] };
+        let desired = |task: &Task, to| Command::SetDesired { seen, tasks: vec![(task.id, to)] };
         for (task, cause) in self.endings.into_values() {
             if fits() {
                 add(cause, desired(task, TaskState::Shutdown));
@@ -237,7 +238,7 @@ impl<'a> Draft<'a> {
             .map(|t| (t.id, TaskState::Remove))
             .collect();
         if !removals.is_empty() {
-            add(service.changed, Command::SetDesired { tasks: removals });
+            add(service.changed, Command::SetDesired { seen, tasks: removals });
         }
         for task in self.starts {
             if fits() {

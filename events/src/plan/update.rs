@@ -169,7 +169,8 @@ fn replace(state: &State, service: &Service, old: &Task, propose: &mut impl FnMu
     let serves = old.is_live() && !on_lost_node(state, old);
     let beside = serves && service.config().order == UpdateOrder::StartFirst;
     if (!beside || mutated!(EndedFirst)) && old.desired <= TaskState::Running {
-        propose(Command::SetDesired { tasks: vec![(old.id, TaskState::Shutdown)] });
+        let (seen, tasks) = (state.position, vec![(old.id, TaskState::Shutdown)]);
+        propose(Command::SetDesired { seen, tasks });
     }
     let new = NewTask { slot: old.slot, replaces: Some(old.id), delay: Span(0), beside };
     propose(Command::CreateTasks { service: service.id, tasks: vec![new] });

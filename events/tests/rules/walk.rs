@@ -331,7 +331,10 @@ impl World {
             },
             Command::Withdraw { tasks: vec![(task, Vec::new()); 2] },
             Command::RemoveTasks { tasks: vec![task; 2] },
-            Command::SetDesired { tasks: vec![(task, TaskState::Running); 2] },
+            Command::SetDesired {
+                seen: Position(u64::MAX),
+                tasks: vec![(task, TaskState::Running); 2],
+            },
         ];
         let _ = self.submit(who(), None, &commands[usize::from(m) % commands.len()]);
     }

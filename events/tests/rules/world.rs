@@ -100,6 +100,7 @@ pub(crate) fn network(name: &str) -> NewNetwork {
         subnet: None,
         gateway: None,
         ip_range: None,
+        occupied: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use skein_events::command::Occupied;
 use skein_events::id::TaskId;
 use skein_events::view::overlay::NodeOverlay;
 
@@ -110,6 +111,10 @@ impl Kernel for Fake {
             Ok(())
         }
         .boxed()
+    }
+    /// Of nothing: the fake machine is alone in the world.
+    fn occupied(&self) -> BoxFuture<'_, Result<Vec<Occupied>, Error>> {
+        async { Ok(Vec::new()) }.boxed()
     }
     fn sync<'a>(&'a self, desired: &'a NodeOverlay) -> BoxFuture<'a, Result<(), Error>> {
         async move {

@@ -10,6 +10,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 
 use futures::future::BoxFuture;
+use skein_events::command::Occupied;
 use skein_events::id::{NetworkId, TaskId};
 use skein_events::unit::{Mac, Subnet};
 use skein_events::view::overlay::NodeOverlay;
@@ -151,6 +152,10 @@ pub enum Error {
 pub trait Kernel: Send + Sync {
     /// Reserves the swarm's VXLAN port, or names the daemon in this namespace that has it.
     fn claim(&self, port: u16) -> BoxFuture<'_, Result<(), Error>>;
+
+    /// Blocks of addresses this machine has or reaches by itself, the gateway bridge's among them; without the default
+    /// route. No network of the swarm may overlap one: containers would not find the way out to it.
+    fn occupied(&self) -> BoxFuture<'_, Result<Vec<Occupied>, Error>>;
 
     /// Brings the kernel to the desired set, whatever was there: what is missing is made, what is foreign on our objects is removed.
     ///

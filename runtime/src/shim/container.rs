@@ -15,8 +15,10 @@ use rustix::process::PidfdFlags;
 use skein_events::id::TaskId;
 
 use super::console::{self, Console, Pair, Terminals};
+use super::init::Title;
 use super::launch::{Filter, Launch};
 use super::protocol::{NOT_RUNNING, Order, STARTED};
+use super::within::within;
 use crate::api::{ExecSpec, WindowSize};
 use crate::error::{Context as _, Error, words};
 use crate::rootfs::mount::{self, Placed, is_within};
@@ -72,6 +74,7 @@ impl Made {
             .map_err(io::Error::other)
             .and_then(|bytes| Filter::from_bytes(&bytes))
             .context("read the system call filter")?;
+        within(&process.options)?;
         let rootfs = dir.join("rootfs");
         overlay::mount(&Overlay {
             layers,
@@ -121,7 +124,10 @@ impl Made {
             report: report_inside.as_raw_fd(),
             shim: shim.as_raw_fd(),
             filter: filter.clone(),
-            init: spec.init == Some(true),
+            init: match spec.init {
+                Some(true) => Some(Title::own().context("find the command line")?),
+                Some(false) | None => None,
+            },
             terminal: false,
         };
         let console = if spec.tty { Some(Console::listen(dir)?) } else { None };
@@ -232,7 +238,7 @@ impl Made {
             report: report_fd,
             shim: shim.as_raw_fd(),
             filter: self.filter.clone(),
-            init: false,
+            init: None,
             terminal: exec.terminal.is_some(),
         };
         oom_score(CONTAINER_OOM_SCORE);

@@ -11,7 +11,7 @@ use std::os::fd::{BorrowedFd, FromRawFd as _, RawFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::init;
+use super::init::{self, Title};
 use crate::error::words;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{
@@ -63,7 +63,7 @@ pub(super) struct Launch {
     /// The filter of system calls, compiled.
     pub(super) filter: Filter,
     /// Whether this process stays, as the container's first, and the program is another.
-    pub(super) init: bool,
+    pub(super) init: Option<Title>,
     /// Whether standard input is a terminal that is to be the program's own; the library sees to the first process's.
     pub(super) terminal: bool,
 }
@@ -146,8 +146,8 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     if let Err(error) = launch.filter.apply() {
         return format!("filter system calls: {error}");
     }
-    if launch.init
-        && let Err(errno) = init::split()
+    if let Some(title) = launch.init
+        && let Err(errno) = init::split(title, arguments(spec))
     {
         return format!("make the first process: {}", errno.desc());
     }

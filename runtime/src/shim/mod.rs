@@ -7,6 +7,7 @@ mod init;
 mod launch;
 pub(crate) mod protocol;
 mod serve;
+mod within;
 mod word;
 
 use std::fs::File;

@@ -210,7 +210,16 @@ fn network(dice: &mut Dice) -> (Command, String) {
         options: Vec::new(),
     };
     let what = format!("create {name}");
-    (Command::CreateNetwork(NewNetwork { spec, subnet, gateway: None, ip_range: None }), what)
+    (
+        Command::CreateNetwork(NewNetwork {
+            spec,
+            subnet,
+            gateway: None,
+            ip_range: None,
+            occupied: Vec::new(),
+        }),
+        what,
+    )
 }
 
 /// A spec that differs in something.

@@ -419,8 +419,9 @@ impl Rules {
             return Err((Check::Held, format!("{name}.{slot} is ended for nothing")));
         }
         let first = service.config().order == UpdateOrder::StartFirst;
-        let ran = task.ran.is_some_and(|ran| step.at() >= ran.after(STALE));
-        let runs = ran && task.status.state == TaskState::Running && !task.status.is_unwell();
+        let runs = task.ran.is_some()
+            && task.status.state == TaskState::Running
+            && !task.status.is_unwell();
         let updates = service.updating().is_some();
         if updates && first && runs && !others.any(|t| t.ran.is_some()) {
             return Err((Check::Order, format!("{name}.{slot} is ended before another runs")));

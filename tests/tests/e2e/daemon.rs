@@ -19,6 +19,8 @@ pub(crate) struct Daemon {
     // Not below the target folder: names of sockets are short.
     run: TempDir,
     child: Option<Child>,
+    /// Further words of its command line.
+    pub(crate) options: Vec<String>,
 }
 
 /// A small image, made once for all tests.
@@ -71,7 +73,7 @@ impl Daemon {
         let data = tempfile::Builder::new().prefix("skein-e2e-").tempdir_in(place);
         let run = tempfile::Builder::new().prefix("skein-e2e-").tempdir();
         let (data, run) = (data.expect("a data root"), run.expect("a run root"));
-        Self { host, data, run, child: None }
+        Self { host, data, run, child: None, options: Vec::new() }
     }
 
     /// With a swarm, the image and a network.
@@ -115,7 +117,7 @@ impl Daemon {
     pub(crate) fn command(&self) -> Command {
         let mut command = self.host.command(binary());
         command.arg("daemon").arg("--data-root").arg(self.data()).arg("--run-root");
-        command.arg(self.run.path()).arg("--host").arg(self.url());
+        command.arg(self.run.path()).arg("--host").arg(self.url()).args(&self.options);
         command
     }
 

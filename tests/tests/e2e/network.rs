@@ -108,3 +108,34 @@ fn a_missing_image_is_the_tasks_error_and_heals_when_it_comes() {
     daemon.load();
     daemon.await_replicas("web", "1/1");
 }
+
+#[test]
+fn a_network_keeps_off_the_machines_own_addresses() {
+    let host = Host::new();
+    host.sh("ip link add lan type bridge
+         ip addr add 10.0.1.9/24 dev lan
+         ip link set lan up
+         ip route add 10.0.2.0/24 dev lan
+         ip route add default dev lan");
+    let daemon = Daemon::start_on(std::sync::Arc::new(host));
+    daemon.ok("swarm init --advertise-addr 127.0.0.1");
+    daemon.ok("network create -d overlay chosen");
+    let subnet = "network inspect chosen --format '{{(index .IPAM.Config 0).Subnet}}'";
+    assert_eq!(daemon.ok(subnet).trim(), "10.0.3.0/24");
+    let refused = |subnet: &str| {
+        let asked = format!("network create -d overlay --subnet {subnet} asked");
+        assert_eq!(daemon.refused(&asked), daemon.refused(&format!("{asked} --dry-run")));
+        daemon.refused(&asked)
+    };
+    let told = refused("10.0.0.0/23");
+    assert!(
+        told.contains("overlaps with 10.0.1.0/24 of lan of this node: Pool overlaps"),
+        "{told}"
+    );
+    assert!(refused("10.0.2.128/25").contains("10.0.2.0/24 of a route of this node"));
+    let gateway = std::fs::read_to_string(daemon.data().join("gateway-subnet"));
+    let gateway = gateway.expect("the block of the gateway bridge is kept");
+    let told = refused("172.16.0.0/12");
+    assert!(told.contains(&format!("{} of this node's gateway bridge", gateway.trim())), "{told}");
+    daemon.ok("network create -d overlay --subnet 10.9.0.0/24 asked");
+}

@@ -21,19 +21,48 @@ const HTPASSWD: &str = "ada:$2b$05$1CxcFmgPPwig7FpMTgPpJur5L49.MEGPMCIXdFZ1JXow0
 struct Registry {
     dir: TempDir,
     child: Child,
+    /// How to ask it, as `curl` takes it: options and an address.
+    url: String,
+}
+
+/// What a registry is to be like.
+struct Wanted {
+    at: &'static str,
+    guarded: bool,
+    encrypted: bool,
+}
+
+const HERE: Wanted = Wanted { at: "127.0.0.1:5000", guarded: false, encrypted: false };
+
+/// An authority of its own, and a certificate for this address: `ca.pem`, `cert.pem`, `key.pem`.
+fn certify(dir: &Path, ip: &str) {
+    let script = r#"cd "$1"; new="openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        $new -keyout ca.key -out ca.pem -subj /CN=authority -addext basicConstraints=critical,CA:TRUE
+        $new -CA ca.pem -CAkey ca.key -keyout key.pem -out cert.pem -subj /CN=registry \
+            -addext basicConstraints=critical,CA:FALSE -addext "subjectAltName=IP:$2""#;
+    let said = run(Command::new("sh").args(["-ec", script, "sh"]).arg(dir).arg(ip));
+    assert_eq!(said.code, 0, "{said:?}");
 }
 
 impl Registry {
-    /// A registry in a network namespace; whether it wants a password.
-    fn start(host: &Host, guarded: bool) -> Self {
+    /// A registry in a network namespace.
+    fn start(host: &Host, wanted: &Wanted) -> Self {
+        let Wanted { at, guarded, encrypted } = *wanted;
         let dir = tempfile::tempdir().expect("a folder for the registry");
         let place = dir.path().display();
         fs::write(dir.path().join("htpasswd"), HTPASSWD).expect("a file can be written");
         let guard = format!("auth: {{htpasswd: {{realm: here, path: {place}/htpasswd}}}}\n");
         let guard = if guarded { &*guard } else { "" };
+        let (ip, _) = at.split_once(':').expect("an address has a port");
+        let (mut tls, mut url) = (String::new(), format!("http://{at}"));
+        if encrypted {
+            certify(dir.path(), ip);
+            tls = format!(", tls: {{certificate: {place}/cert.pem, key: {place}/key.pem}}");
+            url = format!("--cacert {place}/ca.pem https://{at}");
+        }
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {place}/store}}}}\n\
-             http: {{addr: 127.0.0.1:5000}}\n\
+             http: {{addr: '{at}'{tls}}}\n\
              {guard}"
         );
         let path = dir.path().join("config.yml");
@@ -44,12 +73,11 @@ impl Registry {
         let log = fs::File::create(dir.path().join("log")).expect("a file can be written");
         let mut command = host.command(found.stdout.trim());
         command.arg("serve").arg(path).stdout(log.try_clone().expect("a file")).stderr(log);
-        let registry = Self { dir, child: command.spawn().expect("the registry can be started") };
+        let child = command.spawn().expect("the registry can be started");
+        let registry = Self { dir, child, url };
         until("the registry answers", || {
-            run(host.command("curl").args(["-s", "http://127.0.0.1:5000/v2/"]))
-                .code
-                .eq(&0)
-                .then_some(())
+            let asked = format!("curl -s {}/v2/", registry.url);
+            run(host.command("sh").args(["-c", &asked])).code.eq(&0).then_some(())
         });
         registry
     }
@@ -59,12 +87,12 @@ impl Registry {
     }
 
     /// Puts an archive of an image there, as `docker push` would; gives the manifest's digest.
-    fn push(&self, daemon: &Daemon, archive: &Path, name: &str) -> String {
+    fn push(&self, host: &Host, archive: &Path, name: &str) -> String {
         let work = self.dir.path().join("push");
         fs::create_dir_all(&work).expect("a folder can be made");
         let script = format!(
             r#"cd {work}; tar xf {archive}
-            url=http://127.0.0.1:5000/v2/{name}; with="-sSf -u ada:{PASSWORD}"
+            url="{url}/v2/{name}"; with="-sSf -u ada:{PASSWORD}"; case $url in *' '*) with="$with ${{url% *}}"; url=${{url##* }};; esac
             put() {{
                 d=sha256:$(sha256sum "$1" | cut -d' ' -f1)
                 to=$(curl $with -D - -o /dev/null -X POST $url/blobs/uploads/ | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
@@ -81,8 +109,9 @@ impl Registry {
             echo sha256:$(sha256sum m.json | cut -d' ' -f1)"#,
             work = work.display(),
             archive = archive.display(),
+            url = self.url,
         );
-        daemon.host.sh(&script).trim().to_owned()
+        host.sh(&script).trim().to_owned()
     }
 }
 
@@ -99,20 +128,7 @@ impl Front {
     fn start(host: &Host) -> Self {
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let log = Arc::clone(&asked);
-        let network = File::open(format!("/proc/{}/ns/net", host.id())).expect("it runs");
-        let (ready, is_ready) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            // What this thread starts is there, too.
-            setns(network, CloneFlags::CLONE_NEWNET).expect("tests need root");
-            let listener = TcpListener::bind("127.0.0.1:5002").expect("the port is free");
-            ready.send(()).expect("it is waited for");
-            for stream in listener.incoming() {
-                let log = Arc::clone(&log);
-                // How it ends is the client's matter.
-                std::thread::spawn(move || stream.and_then(|stream| relay(stream, &log)));
-            }
-        });
-        is_ready.recv().expect("it starts");
+        serve(host, "127.0.0.1:5002", move |stream| relay(stream, &log));
         Self { asked }
     }
 
@@ -121,17 +137,69 @@ impl Front {
     }
 }
 
-fn relay(mut client: TcpStream, log: &Mutex<Vec<String>>) -> io::Result<()> {
+/// Listens in a network namespace, with a thread a connection; how one ends is the client's matter.
+fn serve(
+    host: &Host,
+    at: &'static str,
+    each: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) {
+    let network = File::open(format!("/proc/{}/ns/net", host.id())).expect("it runs");
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // What this thread starts is there, too.
+        setns(network, CloneFlags::CLONE_NEWNET).expect("tests need root");
+        let listener = TcpListener::bind(at).expect("the port is free");
+        ready.send(()).expect("it is waited for");
+        let each = Arc::new(each);
+        for stream in listener.incoming() {
+            let each = Arc::clone(&each);
+            std::thread::spawn(move || stream.and_then(|stream| each(stream)));
+        }
+    });
+    is_ready.recv().expect("it starts");
+}
+
+/// The head of a request; nothing if TLS is spoken.
+fn head_of(client: &mut TcpStream) -> io::Result<Option<String>> {
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
         client.read_exact(&mut byte)?;
         head.push(byte[0]);
         // The first byte of TLS, which is not spoken here.
         if head == [0x16] {
-            return Ok(());
+            return Ok(None);
         }
     }
-    let head = String::from_utf8(head).map_err(io::Error::other)?;
+    String::from_utf8(head).map(Some).map_err(io::Error::other)
+}
+
+/// A proxy for all that is asked of it: tunnels, and requests in the clear. Remembers the first line of each.
+fn proxy(mut client: TcpStream, log: &Mutex<Vec<String>>) -> io::Result<()> {
+    let Some(head) = head_of(&mut client)? else { return Ok(()) };
+    let line = head.lines().next().unwrap_or_default();
+    log.lock().expect("nobody panicked with it").push(line.to_owned());
+    let mut words = line.split(' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let server = if method == "CONNECT" {
+        let server = TcpStream::connect(target)?;
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+        server
+    } else {
+        let place = target.strip_prefix("http://").unwrap_or_default();
+        let (host, _) = place.split_once('/').unwrap_or_default();
+        let mut server = TcpStream::connect(host)?;
+        let head = head.replacen(&format!("http://{host}"), "", 1);
+        server.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
+        server
+    };
+    let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+    std::thread::spawn(move || io::copy(&mut from, &mut to));
+    io::copy(&mut &server, &mut client)?;
+    client.shutdown(std::net::Shutdown::Both)
+}
+
+fn relay(mut client: TcpStream, log: &Mutex<Vec<String>>) -> io::Result<()> {
+    let Some(head) = head_of(&mut client)? else { return Ok(()) };
     let mut registry = TcpStream::connect("127.0.0.1:5000")?;
     registry.write_all(head.replacen("\r\n", "\r\nConnection: close\r\n", 1).as_bytes())?;
     let head = head.to_lowercase();
@@ -143,7 +211,7 @@ fn relay(mut client: TcpStream, log: &Mutex<Vec<String>>) -> io::Result<()> {
             return Ok(());
         }
         // Until the client goes.
-        return client.read(&mut byte).map(drop);
+        return client.read(&mut [0]).map(drop);
     }
     io::copy(&mut registry, &mut client).map(drop)
 }
@@ -171,9 +239,9 @@ impl Drop for Registry {
 #[test]
 fn an_image_comes_from_a_registry_with_a_password() {
     let mut daemon = Daemon::start();
-    let registry = Registry::start(&daemon.host, true);
+    let registry = Registry::start(&daemon.host, &Wanted { guarded: true, ..HERE });
     daemon.ok("swarm init --advertise-addr 127.0.0.1");
-    let digest = registry.push(&daemon, &daemon.image(), "team/hello");
+    let digest = registry.push(&daemon.host, &daemon.image(), "team/hello");
     let name = "127.0.0.1:5000/team/hello:1";
 
     let denied = daemon.refused(&format!("image pull {name}"));
@@ -238,9 +306,9 @@ fn an_image_comes_from_a_registry_with_a_password() {
 #[test]
 fn a_node_pulls_what_its_tasks_need() {
     let daemon = Daemon::start();
-    let registry = Registry::start(&daemon.host, false);
+    let registry = Registry::start(&daemon.host, &HERE);
     daemon.ok("swarm init --advertise-addr 127.0.0.1");
-    let digest = registry.push(&daemon, &daemon.image(), "team/hello");
+    let digest = registry.push(&daemon.host, &daemon.image(), "team/hello");
     let name = "127.0.0.1:5000/team/hello:1";
     daemon.ok(&format!("service create --detach --name web --replicas 2 {name} sleep 60"));
     daemon.await_replicas("web", "2/2");
@@ -256,7 +324,7 @@ fn a_node_pulls_what_its_tasks_need() {
     assert_eq!(pulls.clone().count(), 1, "two tasks need one pull: {log}");
     assert!(pulls.clone().all(|line| line.contains(&format!("{name}@{digest}"))), "{log}");
     // A tag that moves on moves no service before it is asked to.
-    let newer = registry.push(&daemon, &other_image(&registry), "team/hello");
+    let newer = registry.push(&daemon.host, &other_image(&registry), "team/hello");
     assert_ne!(newer, digest);
     daemon.ok("service update --detach --force web");
     assert_eq!(image("web"), format!("{name}@{digest}\n"));
@@ -286,12 +354,70 @@ fn a_node_pulls_what_its_tasks_need() {
     assert!(said.contains("127.0.0.1:5000/team/hello:2"), "{said}");
 }
 
+const BEHIND: &str = "203.0.113.1:5000";
+const CLEAR: &str = "203.0.113.1:5001";
+
+#[test]
+fn an_encrypted_registry_is_reached_through_a_proxy() {
+    // The registries are on a machine the node has no way to; the proxy is on that machine, and the node sees it.
+    let (host, outside) = (Host::new(), Host::new());
+    host.sh(&format!(
+        "ip link add wire type veth peer name eth0 netns /proc/{}/ns/net
+         ip addr add 198.51.100.1/24 dev wire
+         ip link set wire up",
+        outside.id()
+    ));
+    outside.sh("ip addr add 198.51.100.2/24 dev eth0
+         ip link set eth0 up
+         ip link add lan type bridge
+         ip addr add 203.0.113.1/24 dev lan
+         ip link set lan up");
+    let registry =
+        Registry::start(&outside, &Wanted { at: BEHIND, guarded: false, encrypted: true });
+    let clear = Registry::start(&outside, &Wanted { at: CLEAR, ..HERE });
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&asked);
+    serve(&outside, "198.51.100.2:3128", move |client| proxy(client, &log));
+    let mut daemon = Daemon::stopped(Arc::new(host));
+    let digest = registry.push(&outside, &daemon.image(), "team/hello");
+    let plain = clear.push(&outside, &daemon.image(), "team/plain");
+    let pull = format!("image pull {BEHIND}/team/hello:1");
+    let authority = registry.dir.path().join("ca.pem").display().to_string();
+    let proxies = [
+        ("HTTPS_PROXY", "http://198.51.100.2:3128"),
+        ("HTTP_PROXY", "http://198.51.100.2:3128"),
+        ("NO_PROXY", "192.0.2.0/24"),
+    ];
+
+    daemon.resume(&[("SSL_CERT_FILE", &authority)]);
+    let told = daemon.refused(&pull);
+    assert!(told.contains(&format!("registry {BEHIND} cannot be reached")), "{told}");
+    daemon.terminate();
+    // An authority that the node does not know.
+    daemon.resume(&proxies);
+    let told = daemon.refused(&pull);
+    assert!(told.contains("UnknownIssuer"), "{told}");
+    daemon.terminate();
+
+    daemon.options = vec!["--insecure-registry".to_owned(), CLEAR.to_owned()];
+    daemon.resume(&[("SSL_CERT_FILE", &authority), proxies[0], proxies[1], proxies[2]]);
+    let pulled = daemon.ok(&pull);
+    assert!(pulled.contains(&format!("Digest: {digest}\n")), "{pulled}");
+    let pulled = daemon.ok(&format!("image pull {CLEAR}/team/plain:1"));
+    assert!(pulled.contains(&format!("Digest: {plain}\n")), "{pulled}");
+    let asked = asked.lock().expect("nobody panicked with it").clone();
+    let all = asked.join("\n");
+    assert!(asked.iter().any(|line| line.starts_with(&format!("CONNECT {BEHIND} "))), "{all}");
+    assert!(asked.iter().any(|line| line.starts_with(&format!("GET http://{CLEAR}/v2/"))), "{all}");
+    assert!(!all.contains("team/hello"), "what is encrypted is not the proxy's to read: {all}");
+}
+
 #[test]
 fn a_pull_goes_on_after_the_daemon_was_killed() {
     let mut daemon = Daemon::start();
-    let registry = Registry::start(&daemon.host, false);
+    let registry = Registry::start(&daemon.host, &HERE);
     let front = Front::start(&daemon.host);
-    registry.push(&daemon, &daemon.image(), "team/hello");
+    registry.push(&daemon.host, &daemon.image(), "team/hello");
     let pull = "image pull 127.0.0.1:5002/team/hello:1";
     let usage = "system df --format '{{.Type}} {{.TotalCount}} {{.Size}} {{.Reclaimable}}'";
     assert!(daemon.ok(usage).starts_with("Images 0 0B 0B (0%)\n"));

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use skein_events::command::Command;
+use skein_events::command::{Command, Occupied};
 use skein_events::event::Event;
 use skein_events::id::NetworkId;
 use skein_events::network::MTU_OPTION;
@@ -85,6 +85,41 @@ fn what_a_network_cannot_be_is_refused() {
 }
 
 #[test]
+fn a_network_keeps_off_what_the_machine_has_itself() {
+    let occupied =
+        |block: &str, by: &str| Occupied { block: block.parse().unwrap(), by: by.to_owned() };
+    let host = vec![
+        occupied("172.20.16.0/20", "of this node's gateway bridge"),
+        occupied("10.0.1.0/24", "of eth0 of this node"),
+        occupied("10.0.2.7/32", "of a route of this node"),
+    ];
+    let chosen = create(|n| n.occupied.clone_from(&host));
+    let events = given_nothing().when(chosen).then(&["network.created"]);
+    let Event::NetworkCreated(made) = &events[0] else { panic!("checked above") };
+    assert_eq!(made.subnet.to_string(), "10.0.3.0/24");
+    let asked = |subnet: &str| {
+        create(|n| {
+            n.occupied.clone_from(&host);
+            n.subnet = Some(subnet.parse().unwrap());
+        })
+    };
+    given_nothing().when(asked("172.20.0.0/16")).refused_as(
+        "subnet",
+        "subnet 172.20.0.0/16 overlaps with 172.20.16.0/20 of this node's gateway bridge: Pool overlaps with other one on this address space",
+    );
+    given_nothing().when(asked("10.0.2.0/24")).refused_as(
+        "subnet",
+        "subnet 10.0.2.0/24 overlaps with 10.0.2.7/32 of a route of this node: Pool overlaps with other one on this address space",
+    );
+    given_nothing().when(asked("10.0.4.0/24")).then(&["network.created"]);
+    let all = create(|n| n.occupied = vec![occupied("10.0.0.0/8", "of a route of this node")]);
+    given_nothing().when(all).refused_as(
+        "subnet",
+        "could not find an available subnet in the default address pool, beside the networks and what this node has in use itself: give one with --subnet",
+    );
+}
+
+#[test]
 fn packets_leave_room_for_the_tunnels_headers() {
     let mut spec = network("demo").spec;
     assert_eq!(spec.mtu(), 1450);
@@ -139,7 +174,7 @@ fn a_used_up_pool_is_said() {
     world.network("first");
     world.when(create(|_| ())).refused_as(
         "subnet",
-        "could not find an available subnet in the default address pool: give one with --subnet",
+        "could not find an available subnet in the default address pool, beside the networks and what this node has in use itself: give one with --subnet",
     );
 }
 

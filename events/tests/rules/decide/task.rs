@@ -3,6 +3,8 @@
 use skein_events::command::{Command, NewTask, Placement, Sighting};
 use skein_events::event::Event;
 use skein_events::id::{NodeId, ServiceId, TaskId};
+use skein_events::node::Availability;
+use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 use skein_events::task::explain::Explanation;
 use skein_events::task::spec::Resources;
@@ -97,7 +99,10 @@ fn a_slot_is_never_filled_twice() {
         .report(ended.state.tasks[&first].node.unwrap(), vec![(first, status(TaskState::Failed))])
         .unwrap();
     ended.clone().when(create(1, Some(first))).refused_as("stale", filled);
-    ended.user(Command::SetDesired { tasks: vec![(first, TaskState::Shutdown)] });
+    ended.user(Command::SetDesired {
+        seen: Position(u64::MAX),
+        tasks: vec![(first, TaskState::Shutdown)],
+    });
     ended.clone().when(create(1, None)).refused_as("stale", filled);
     ended.user(create(1, Some(first)));
     ended.when(create(1, Some(first))).refused_as("stale", filled);
@@ -121,14 +126,43 @@ fn a_delayed_task_gets_ready_and_waits() {
 #[test]
 fn what_a_task_should_be_only_grows() {
     let (world, _, [first, second]) = running();
-    let desired = |tasks| Command::SetDesired { tasks };
-    let stale = "stale plan: the tasks are desired so already";
+    let desired = |tasks| Command::SetDesired { seen: Position(u64::MAX), tasks };
+    let stale =
+        "stale plan: the tasks are desired so already, or something happened to them meanwhile";
     world.clone().when(desired(vec![(first, TaskState::Ready)])).refused_as("stale", stale);
     world.clone().when(desired(vec![(first, TaskState::Running)])).refused_as("stale", stale);
     let unknown = TaskId::from_random([77; 16]);
     world.clone().when(desired(vec![(unknown, TaskState::Remove)])).refused_as("stale", stale);
     let back = vec![(second, TaskState::Remove), (second, TaskState::Shutdown)];
     world.when(desired(back)).then(&["task.desired-changed"]);
+}
+
+#[test]
+fn a_wish_is_taken_back_by_what_happened_since_it_was_made() {
+    let (world, web, [first, second]) = running();
+    let seen = world.state.position;
+    let end = || Command::SetDesired { seen, tasks: vec![(first, TaskState::Shutdown)] };
+    let stale =
+        "stale plan: the tasks are desired so already, or something happened to them meanwhile";
+    world.clone().when(end()).then(&["task.desired-changed"]);
+    // To the task itself.
+    let mut told = world.clone();
+    let node = told.state.tasks[&first].node.unwrap();
+    told.report(node, vec![(first, status(TaskState::Failed))]).unwrap();
+    told.when(end()).refused_as("stale", stale);
+    // To its service: what is asked for now may keep it.
+    let mut changed = world.clone();
+    changed.user(Command::ScaleService { id: web, replicas: 3, if_changed: None });
+    changed.when(end()).refused_as("stale", stale);
+    // To its node, which may be drained no more.
+    let mut drained = world.clone();
+    drained.availability(1, Availability::Drain);
+    drained.when(end()).refused_as("stale", stale);
+    // To another task of the service, which is none of its business.
+    let mut other = world;
+    let node = other.state.tasks[&second].node.unwrap();
+    other.report(node, vec![(second, status(TaskState::Failed))]).unwrap();
+    other.when(end()).then(&["task.desired-changed"]);
 }
 
 #[test]
@@ -142,8 +176,14 @@ fn an_ended_task_is_not_told_to_run() {
     let (id, node) = (task.id, task.node.unwrap());
     world.report(node, vec![(id, status(TaskState::Rejected))]).unwrap();
     world
-        .when(Command::SetDesired { tasks: vec![(id, TaskState::Running)] })
-        .refused_as("stale", "stale plan: the tasks are desired so already");
+        .when(Command::SetDesired {
+            seen: Position(u64::MAX),
+            tasks: vec![(id, TaskState::Running)],
+        })
+        .refused_as(
+            "stale",
+            "stale plan: the tasks are desired so already, or something happened to them meanwhile",
+        );
 }
 
 #[test]
@@ -256,7 +296,10 @@ fn only_a_task_that_leaves_its_name_is_withdrawn() {
     let (mut world, _, [first, _]) = running();
     let withdraw = || Command::Withdraw { tasks: vec![(first, Vec::new()); 2] };
     world.clone().when(withdraw()).refused_as("stale", none);
-    world.user(Command::SetDesired { tasks: vec![(first, TaskState::Shutdown)] });
+    world.user(Command::SetDesired {
+        seen: Position(u64::MAX),
+        tasks: vec![(first, TaskState::Shutdown)],
+    });
     world.clone().when(withdraw()).then(&["task.withdrawn"]);
     world.user(withdraw());
     world.when(withdraw()).refused_as("stale", none);

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use skein_events::command::Occupied;
 use skein_events::id::{NetworkId, TaskId};
 use skein_events::unit::Subnet;
 use skein_events::view::overlay::NodeOverlay;
@@ -120,6 +121,9 @@ impl Kernel for Linux {
     fn claim(&self, port: u16) -> BoxFuture<'_, Result<(), Error>> {
         self.blocking(move |inner| inner.claim(&mut locked(&inner.synced), port))
     }
+    fn occupied(&self) -> BoxFuture<'_, Result<Vec<Occupied>, Error>> {
+        self.blocking(Inner::occupied)
+    }
     fn sync<'a>(&'a self, desired: &'a NodeOverlay) -> BoxFuture<'a, Result<(), Error>> {
         let desired = desired.clone();
         self.blocking(move |inner| inner.sync(&desired))
@@ -184,6 +188,23 @@ impl Inner {
             self.host.enter().map_err(enter)?;
             work()
         })
+    }
+
+    fn occupied(&self) -> Result<Vec<Occupied>, Error> {
+        let ours = Occupied { block: self.subnet, by: "of this node's gateway bridge".to_owned() };
+        let (links, addresses, routes) = self.in_host(|| {
+            let mut route = Route::open()?;
+            Ok((link::links(&mut route)?, link::addresses(&mut route)?, link::routed(&mut route)?))
+        })?;
+        let addresses = addresses.into_iter().map(|(index, ip, prefix)| {
+            let link = links.iter().find(|link| link.index == index).map(|link| &*link.name);
+            let by = format!("of {} of this node", link.unwrap_or("a link"));
+            Occupied { block: Subnet::containing(ip, prefix), by }
+        });
+        let routes = routes
+            .into_iter()
+            .map(|block| Occupied { block, by: "of a route of this node".to_owned() });
+        Ok(std::iter::once(ours).chain(addresses).chain(routes).collect())
     }
 
     fn claim(&self, synced: &mut Synced, port: u16) -> Result<(), Error> {

@@ -54,6 +54,24 @@ pub(crate) fn tables() {
     bad.spec.init = Some(true);
     assert!(refused(&rig, &bad).contains("leave out --init"));
     bad.spec.cap_add.clear();
+    // Beyond what the kernel gives anyone, and beyond what it gives the daemon.
+    let huge = 4_000_000_000;
+    bad.spec.ulimits = vec![Ulimit { name: "nofile".to_owned(), soft: 100, hard: huge }];
+    let told = refused(&rig, &bad);
+    let begin = "--ulimit nofile=100:4000000000: the daemon itself may set no more than ";
+    let most = told.strip_prefix(begin).and_then(|most| most.parse::<i64>().ok());
+    assert!(most.is_some_and(|most| most > 100), "{told}");
+    bad.spec.ulimits = vec![Ulimit { name: "nofile".to_owned(), soft: 100, hard: most.unwrap() }];
+    bad.spec.oom_score_adj = -777;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    if u64::from_str_radix(held.trim(), 16).unwrap() & 1 << 24 == 0 {
+        let told = refused(&rig, &bad);
+        let begin = "--oom-score-adj -777: the daemon itself may set no less than ";
+        let least = told.strip_prefix(begin).and_then(|least| least.parse().ok());
+        bad.spec.oom_score_adj = least.unwrap_or_else(|| panic!("{told}"));
+    }
+    assert_eq!(output(&rig, &bad), (0, String::new()), "the most it says can be had");
     bad.spec.groups = words(&["nosuch"]);
     assert_eq!(refused(&rig, &bad), "Unable to find group nosuch");
 }
@@ -86,9 +104,17 @@ pub(crate) fn init() {
     super::run::until(|| rig.log(container.id, Stream::Stdout).contains("reaped"));
     let said = rig.log(container.id, Stream::Stdout);
     assert!(said.starts_with("pid 2\n"), "{said}");
-    // Our program cannot be opened from inside.
+    // Our program cannot be opened from inside, and nothing tells of the machine.
     let looked = rig.shell(container.id, "cat /proc/1/exe >/dev/null; echo $?");
     assert_eq!(looked.stdout, "1\n", "{looked:?}");
+    let hidden =
+        "readlink /proc/1/exe /proc/1/cwd; cat /proc/1/environ /proc/1/maps; ls /proc/1/fd/";
+    assert_eq!(rig.shell(container.id, hidden).stdout, "");
+    let line = rig.shell(container.id, "tr '\\0' '|' </proc/1/cmdline; cat /proc/1/comm").stdout;
+    let (line, name) = line.split_once('|').unwrap_or((&line, ""));
+    let whole = format!("skein-init -- {}", container.spec.args.join(" "));
+    assert!(line.len() > 20 && whole.starts_with(line), "{line:?}");
+    assert_eq!(name, "skein-init\n");
     let grace = skein_events::time::Span::seconds(10);
     assert_eq!(rig.run(rig.machine.stop(container.id, None, grace)).unwrap().code, 7);
     assert!(rig.log(container.id, Stream::Stdout).ends_with("asked\n"));

@@ -220,7 +220,8 @@ fn requested(request: models::NetworkCreateRequest) -> Result<NewNetwork, ApiErr
         labels: sorted(labels),
         options: sorted(options),
     };
-    Ok(NewNetwork { spec, subnet, gateway, ip_range })
+    // The backend knows what the machine has in use.
+    Ok(NewNetwork { spec, subnet, gateway, ip_range, occupied: Vec::new() })
 }
 
 /// The addresses a user wants a network to have.
