@@ -42,8 +42,6 @@ pub enum Mutant {
     NoWayBack,
     /// A node starts a task as soon as it is ready.
     Unordered,
-    /// A wish about a task is carried out whatever happened since it was made.
-    StaleWish,
 }
 
 impl Mutant {
@@ -66,7 +64,6 @@ impl Mutant {
         Self::Forgiving,
         Self::NoWayBack,
         Self::Unordered,
-        Self::StaleWish,
     ];
 }
 

@@ -133,7 +133,7 @@ pub(super) fn set_desired(
     let mut events: Vec<NewEvent> = Vec::with_capacity(tasks.len());
     for (id, to) in tasks {
         let Some(task) = state.tasks.get(id) else { continue };
-        if !mutated!(StaleWish) && is_news(state, task, seen) {
+        if is_news(state, task, seen) {
             continue; // planned again from what happened
         }
         let before = reached.get(id).copied().unwrap_or(task.desired);
