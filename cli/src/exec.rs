@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{At, Because};
 use crate::client::{Client, Frames, Hijacked, Query, Stream, encode, json, nothing};
+use crate::environment;
 use crate::failure::Failure;
 use crate::session::{self, Session};
 use crate::terminal::{self, Raw, Size};
@@ -32,9 +33,15 @@ pub(crate) struct Exec {
     /// Keys that leave the command running and end this one
     #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q")]
     detach_keys: String,
-    /// Environment variable of the command
-    #[arg(short, long, value_name = "NAME=VALUE")]
+    /// Environment variable of the command; without a value, the one it has here
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = environment::variable)]
     env: Vec<String>,
+    /// File with an environment variable a line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<std::path::PathBuf>,
+    /// Refused: a command has no more privileges than its task
+    #[arg(long)]
+    privileged: bool,
     /// User and group, names or numbers
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
@@ -56,6 +63,9 @@ impl Exec {
         }
         let stdin = !self.detach && self.interactive;
         let size = terminal::size().filter(|_| self.tty);
+        let mut env = environment::read(&self.env_file)?;
+        env.extend(self.env);
+        let env: Vec<String> = env.into_iter().filter_map(environment::valued).collect();
         let container = container(&session.client, &self.task).await?;
         let config = ExecConfig {
             attach_stdin: Some(stdin),
@@ -64,11 +74,11 @@ impl Exec {
             tty: Some(self.tty),
             console_size: size.map(pair),
             detach_keys: self.tty.then_some(self.detach_keys),
-            env: (!self.env.is_empty()).then_some(self.env),
+            env: (!env.is_empty()).then_some(env),
+            privileged: self.privileged.then_some(true),
             user: self.user,
             working_dir: self.workdir,
             cmd: Some(self.command),
-            ..ExecConfig::default()
         };
         let path = format!("/containers/{}/exec", encode(&container));
         let exec: IdResponse = session.client.post(&path, &config).await?;

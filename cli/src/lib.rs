@@ -10,6 +10,7 @@ mod completion;
 mod consumer;
 pub mod daemon;
 mod diff;
+mod environment;
 mod exec;
 mod failure;
 mod image;

@@ -83,14 +83,18 @@ fn exec_daemon(code: i32) -> Daemon {
 #[test]
 fn exec_finds_the_task_joins_its_streams_and_leaves_with_its_code() {
     let daemon = exec_daemon(7);
-    let ran = skein(&daemon, &["exec", "-e", "A=1", "web.2", "sh", "-c", "exit 7"]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "# of a file\nB=2\nSKEIN_NOT_SET_HERE\n").unwrap();
+    let file = file.path().to_str().unwrap();
+    let ran =
+        skein(&daemon, &["exec", "-e", "A=1", "--env-file", file, "web.2", "sh", "-c", "exit 7"]);
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (7, "out\n", "err\n"));
     let asked = daemon.asked();
     let create = asked.iter().find(|line| line.starts_with("POST /v1.41/containers")).unwrap();
     let create = create.replace("\"AttachStdin\":true", "\"AttachStdin\":_");
     expect![[r#"
         POST /v1.41/containers/c2/exec
-          {"AttachStderr":true,"AttachStdin":_,"AttachStdout":true,"Cmd":["sh","-c","exit 7"],"Env":["A=1"],"Tty":false}"#]]
+          {"AttachStderr":true,"AttachStdin":_,"AttachStdout":true,"Cmd":["sh","-c","exit 7"],"Env":["B=2","A=1"],"Tty":false}"#]]
     .assert_eq(&create.replace("\"AttachStdin\":false", "\"AttachStdin\":_"));
     assert!(asked.contains(
         &"POST /v1.41/exec/e1/start\n  upgrade: tcp\n  {\"Detach\":false,\"Tty\":false}".to_owned()

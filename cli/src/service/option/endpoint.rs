@@ -40,6 +40,9 @@ impl Endpoint {
 }
 
 pub(super) fn attachment(text: &str) -> Result<Attachment, String> {
+    if text.is_empty() {
+        return Err("a network is meant by its name or id".to_owned());
+    }
     if !text.contains('=') {
         return Ok(Attachment { target: text.to_owned(), aliases: Vec::new() });
     }

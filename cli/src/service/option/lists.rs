@@ -12,6 +12,7 @@ use bollard_stubs::models::{
 use super::endpoint::{Attachment, attachment, port};
 use super::mount::mount;
 use crate::args::Host;
+use crate::environment::{self, name_of, valued};
 use crate::failure::Failure;
 use crate::parse;
 
@@ -64,7 +65,7 @@ pub(in crate::service) struct Given {
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = parse::label)]
     container_label: Vec<(String, String)>,
     /// Environment variable; without a value, the one it has here
-    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = environment::variable)]
     env: Vec<String>,
     /// File with an environment variable a line
     #[arg(long, value_name = "FILE")]
@@ -138,7 +139,7 @@ pub(in crate::service) struct Changed {
     #[arg(long, value_name = "KEY")]
     container_label_rm: Vec<String>,
     /// Environment variable to add or change; without a value, the one it has here
-    #[arg(long, value_name = "NAME[=VALUE]")]
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = environment::variable)]
     env_add: Vec<String>,
     /// Environment variable to remove
     #[arg(long, value_name = "NAME")]
@@ -217,15 +218,7 @@ impl Given {
         fn new<T, K>(add: Vec<T>) -> Change<T, K> {
             Change { add, rm: Vec::new() }
         }
-        let mut env = Vec::new();
-        for file in &self.env_file {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
-            env.extend(
-                variables(&text)
-                    .map_err(|wrong| Failure::Usage(format!("{}: {wrong}", file.display())))?,
-            );
-        }
+        let mut env = environment::read(&self.env_file)?;
         env.extend(self.env);
         Ok(Lists {
             label: new(self.label),
@@ -489,37 +482,6 @@ fn ports(
     *field = (!now.is_empty()).then_some(now);
 }
 
-/// A variable named without a value is taken from here, and left out when it is not set here, as Docker does.
-fn valued(variable: String) -> Option<String> {
-    if variable.contains('=') {
-        return Some(variable);
-    }
-    std::env::var(&variable).ok().map(|value| format!("{variable}={value}"))
-}
-
-fn name_of(variable: &str) -> &str {
-    variable.split_once('=').map_or(variable, |(name, _)| name)
-}
-
-/// Variables of a file: a line each; blank lines and those after `#` are nothing.
-fn variables(text: &str) -> Result<Vec<String>, String> {
-    let mut variables = Vec::new();
-    for line in text.trim_start_matches('\u{feff}').lines().map(str::trim_start) {
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let name = name_of(line);
-        if name.is_empty() {
-            return Err(format!("no variable name on line '{line}'"));
-        }
-        if name.contains(char::is_whitespace) {
-            return Err(format!("variable '{name}' contains whitespaces"));
-        }
-        variables.push(line.to_owned());
-    }
-    Ok(variables)
-}
-
 fn preference(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((strategy, label)) if strategy.eq_ignore_ascii_case("spread") && !label.is_empty() => {
@@ -594,12 +556,9 @@ mod tests {
         #[test]
         fn any_text_is_an_entry_or_refused(
             text: String,
-            file in "\u{feff}?([A-Zé #=\t]{0,4}[=\r\n]{0,2}[ -~é]{0,6}\n?){0,5}",
             near in "((published|target|protocol|mode)?=?[0-9a-z]{0,5}[,:/]?){0,4}",
         ) {
-            for text in [&text, &file, &near] {
-                let found = variables(text).unwrap_or_default();
-                proptest::prop_assert!(found.iter().all(|v| !name_of(v).is_empty()));
+            for text in [&text, &near] {
                 drop((preference(text), port(text), attachment(text)));
                 drop((host(text), address(text), ulimit(text), capability(text)));
             }
@@ -656,7 +615,5 @@ mod tests {
         assert!(ulimit("nofile=2:1").is_err() && ulimit("nofile=-1:1").is_err());
         assert!(ulimit("nofile").is_err() && ulimit("memlock=-1:-1").is_ok());
         assert!(preference("pack=node.labels.a").is_err() && preference("spread=").is_err());
-        assert_eq!(variables("# no\n\nA=1 2\n  B\n"), Ok(vec!["A=1 2".to_owned(), "B".to_owned()]));
-        assert!(variables("A B=1").is_err() && variables("=1").is_err());
     }
 }
