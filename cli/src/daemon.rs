@@ -29,7 +29,7 @@ use skein_actors::spawner::Threads;
 use skein_actors::swarm::Seams;
 use skein_events::node::Description;
 use skein_events::unit::{Bytes, NanoCpus, Subnet};
-use skein_net::backend::{Backend, Local};
+use skein_net::backend::{Backend, Cgroup, Local};
 use skein_net::dns::DnsServer;
 use skein_net::overlay::{Config, Kernel, Linux};
 use skein_runtime::api::Runtime;
@@ -289,9 +289,22 @@ fn local(description: &Description, data_root: &Path, id: String) -> Local {
         cpus: description.cpus.0 / 1_000_000_000,
         memory: description.memory.0,
         kernel: kernel.trim().to_owned(),
+        system: operating_system(&fs::read_to_string("/etc/os-release").unwrap_or_default()),
+        cgroup: if Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            Cgroup::V2
+        } else {
+            Cgroup::V1
+        },
         data_root: data_root.display().to_string(),
         id,
     }
+}
+
+/// What `/etc/os-release` calls the system.
+fn operating_system(release: &str) -> String {
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    let name = name.map(|name| name.trim_matches(['"', '\'']));
+    name.filter(|name| !name.is_empty()).unwrap_or("Linux").to_owned()
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -32,6 +32,7 @@ mod tail;
 mod terminal;
 mod timeline;
 mod verify;
+mod version;
 mod volume;
 mod why;
 mod why_not;

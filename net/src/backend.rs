@@ -269,6 +269,15 @@ pub struct JoinTokens {
     pub manager: String,
 }
 
+/// Which control groups the kernel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cgroup {
+    /// A hierarchy for each controller.
+    V1,
+    /// One for all.
+    V2,
+}
+
 /// This machine.
 #[derive(Clone, Debug)]
 pub struct Local {
@@ -284,6 +293,10 @@ pub struct Local {
     pub memory: u64,
     /// Kernel release.
     pub kernel: String,
+    /// What its makers call the operating system.
+    pub system: String,
+    /// How processes are held to their limits.
+    pub cgroup: Cgroup,
     /// Data root.
     pub data_root: String,
     /// A stable id of this daemon.

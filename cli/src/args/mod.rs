@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Replay(crate::replay::Replay),
     Bisect(crate::bisect::Bisect),
     Verify(crate::verify::Verify),
+    Version(crate::version::Version),
+    Info(crate::system::info::Info),
     Completion(crate::completion::Completion),
     #[command(hide = true)]
     Manual(crate::manual::Manual),
@@ -118,6 +120,8 @@ impl Command {
             Self::Replay(replay) => replay.run(session).await,
             Self::Bisect(bisect) => bisect.run(session).await,
             Self::Verify(verify) => verify.run(session).await,
+            Self::Version(version) => version.run(session).await,
+            Self::Info(info) => info.run(session).await,
             Self::Completion(completion) => completion.run(session),
             Self::Manual(manual) => manual.run(session),
             Self::Daemon(_) => unreachable!("run() starts it without a session"),

@@ -29,7 +29,7 @@ use crate::failure::Failure;
 
 /// The Engine API version spoken on Docker's routes: the oldest that has everything used here, so every dockerd
 /// since 20.10 answers it too.
-const API: &str = "/v1.41";
+pub(crate) const API: &str = "/v1.41";
 /// How the daemon's log names this program.
 const AGENT: &str = concat!("skein/", env!("CARGO_PKG_VERSION"));
 

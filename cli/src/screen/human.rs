@@ -18,6 +18,11 @@ pub(crate) fn ago(then: &str, now: Timestamp) -> String {
     }
 }
 
+/// A length of time in nanoseconds, in Docker's words: `3 months`.
+pub(crate) fn span(nanos: i64) -> String {
+    Span(u64::try_from(nanos).unwrap_or(0)).roughly().to_lowercase()
+}
+
 /// An image's name without the digest it is held to, unless `whole` or there is no other name.
 pub(crate) fn image(name: &str, whole: bool) -> &str {
     match name.rsplit_once('@') {

@@ -2,6 +2,7 @@
 //! Only the list of sub-commands.
 
 mod df;
+pub(crate) mod info;
 mod prune;
 
 use crate::failure::Failure;
@@ -10,6 +11,7 @@ use crate::session::Session;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum System {
     Df(df::Df),
+    Info(info::Info),
     Prune(prune::Prune),
 }
 
@@ -17,6 +19,7 @@ impl System {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         match self {
             Self::Df(df) => df.run(session).await,
+            Self::Info(info) => info.run(session).await,
             Self::Prune(prune) => prune.run(session).await,
         }
     }

@@ -54,6 +54,8 @@ fn the_first_help_names_every_command() {
           replay      Fold the log to a state and print it
           bisect      Find the first record of which a command says that the state is bad
           verify      Check the whole log, or an archive of it, against its chain of hashes
+          version     Show the versions of this program and of the daemon
+          info        Show what the daemon knows of its machine and swarm
           completion  Print a script that completes command lines
 
         Options:

@@ -1,6 +1,7 @@
 //! Whole commands against a fake daemon in this process: what they ask, what they print, how they exit.
 //! The bodies have the shapes a real dockerd 20.10 sends; ids and names are made up.
 
+mod about;
 pub(crate) mod fake;
 mod help;
 mod lists;

@@ -72,7 +72,18 @@ fn family(
 }
 
 fn machine(registry: &mut Registry, local: &Local) {
-    let Local { node: _, address: _, hostname: _, cpus, memory, kernel, data_root: _, id } = local;
+    let Local {
+        node: _,
+        address: _,
+        hostname: _,
+        cpus,
+        memory,
+        kernel,
+        system: _,
+        cgroup: _,
+        data_root: _,
+        id,
+    } = local;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let info = vec![
         ("architecture", std::env::consts::ARCH.to_owned()),

@@ -10,9 +10,9 @@ use bollard_stubs::models;
 use skein_events::node::Role;
 use skein_events::state;
 
-use crate::backend::{Failure, Local};
+use crate::backend::{Cgroup, Failure, Local};
 use crate::http::error::ApiError;
-use crate::http::moment::{MaybeMoment, rfc3339};
+use crate::http::moment::{MaybeMoment, rfc3339, time_of};
 use crate::http::{API_VERSION, API_VERSION_MIN, App, json};
 
 use super::signed;
@@ -88,9 +88,9 @@ async fn info(
     MaybeMoment(moment): MaybeMoment,
 ) -> Result<Response, ApiError> {
     let local = app.backend.local();
-    let state = match moment {
+    let state = match &moment {
         None => app.backend.state(),
-        Some(moment) => app.backend.at(moment).await,
+        Some(moment) => app.backend.at(*moment).await,
     };
     let state = match state {
         Ok(state) => Some(state),
@@ -98,9 +98,22 @@ async fn info(
         Err(Failure::Refused(_)) => None,
         Err(other) => return Err(other.into()),
     };
+    let now = app.backend.wall();
+    let now = state.as_deref().map_or(now, |state| time_of(moment.as_ref(), state, now));
     let images = app.backend.images().await?.len();
     let here = state.as_deref().map(|s| containers(s, &local)).unwrap_or_default();
-    let Local { node: _, address: _, hostname, cpus, memory, kernel, data_root, id } = &local;
+    let Local {
+        node: _,
+        address: _,
+        hostname,
+        cpus,
+        memory,
+        kernel,
+        system,
+        cgroup,
+        data_root,
+        id,
+    } = &local;
     let info = models::SystemInfo {
         id: Some(id.clone()),
         containers: Some(here.all),
@@ -111,19 +124,25 @@ async fn info(
         driver: Some("overlay2".to_owned()),
         docker_root_dir: Some(data_root.clone()),
         plugins: Some(models::PluginsInfo {
-            volume: Some(Vec::new()),
+            volume: Some(vec!["local".to_owned()]),
             network: Some(vec!["overlay".to_owned()]),
             authorization: None,
-            log: Some(Vec::new()),
+            log: Some(["json-file", "local", "none"].map(str::to_owned).into()),
         }),
         memory_limit: Some(true),
         cpu_cfs_period: Some(true),
         cpu_cfs_quota: Some(true),
         pids_limit: Some(true),
         ipv4_forwarding: Some(true),
-        system_time: Some(rfc3339(app.backend.wall())),
+        system_time: Some(rfc3339(now)),
         kernel_version: Some(kernel.clone()),
-        operating_system: Some("Linux".to_owned()),
+        operating_system: Some(system.clone()),
+        logging_driver: Some("json-file".to_owned()),
+        cgroup_driver: Some(models::SystemInfoCgroupDriverEnum::CGROUPFS),
+        cgroup_version: Some(match cgroup {
+            Cgroup::V1 => models::SystemInfoCgroupVersionEnum::_1,
+            Cgroup::V2 => models::SystemInfoCgroupVersionEnum::_2,
+        }),
         os_type: Some("linux".to_owned()),
         architecture: Some(std::env::consts::ARCH.to_owned()),
         ncpu: Some(signed(*cpus)),

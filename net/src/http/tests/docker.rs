@@ -65,6 +65,13 @@ async fn outside_a_swarm_reads_say_so() {
     let info = server.get("/info").await.done(200);
     assert_eq!(info["Swarm"]["LocalNodeState"], "active");
     assert_eq!(info["Swarm"]["Managers"], 1);
+    assert_eq!(
+        (&info["CgroupVersion"], &info["LoggingDriver"]),
+        (&json!("2"), &json!("json-file"))
+    );
+    let at = [("skein-at", "@1")];
+    let past = server.ask(Method::GET, "/info", &at, Body::empty()).await.done(200);
+    assert!(past["SystemTime"].as_str() < info["SystemTime"].as_str(), "{past}");
     let leave = server.post("/swarm/leave", "").await.refused(503);
     assert!(leave.contains("last manager"), "{leave}");
     server.post("/swarm/leave?force=1", "").await.done(200);

@@ -27,7 +27,7 @@ use skein_events::time::{Span, Time};
 use skein_events::unit::{Bytes, NanoCpus};
 
 use crate::backend::{
-    Archive, Backend, Caller, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
+    Archive, Backend, Caller, Cgroup, Check, Committed, ContainerUsage, DiskUsage, ExecRequest,
     ExecSession, Failure, Head, Health, ImageDetails, ImageRemoval, ImageSummary, ImagesPruned,
     ImportImage, InitSwarm, JoinTokens, KeptLog, LayerStep, Local, LocalChange, LogLine, LogLines,
     LogStream, Logged, Login, LogsRequest, Moment, NewVolume, PruneImages, PullImage, PullStep,
@@ -466,6 +466,8 @@ impl Backend for Fake {
             cpus: 2,
             memory: 8 << 30,
             kernel: "6.18".to_owned(),
+            system: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+            cgroup: Cgroup::V2,
             data_root: "/var/lib/skein".to_owned(),
             id: "fake".to_owned(),
         }
