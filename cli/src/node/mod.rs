@@ -46,3 +46,17 @@ async fn named(session: &Session, mut nodes: Vec<String>, at: &At) -> Result<Vec
     }
     Ok(nodes)
 }
+
+/// Filters of tasks, `node=self` among them made that of the node asked.
+pub(crate) async fn filters(
+    session: &Session,
+    filters: &[(String, String)],
+    at: &At,
+) -> Result<Vec<(String, String)>, Failure> {
+    let (nodes, mut others): (Vec<_>, Vec<_>) =
+        filters.iter().cloned().partition(|(key, _)| key == "node");
+    let nodes = nodes.into_iter().map(|(_, node)| node).collect();
+    let nodes = named(session, nodes, at).await?;
+    others.extend(nodes.into_iter().map(|node| ("node".to_owned(), node)));
+    Ok(others)
+}

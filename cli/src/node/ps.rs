@@ -8,7 +8,7 @@ use super::named;
 use crate::args::Listing;
 use crate::client::{Query, encode};
 use crate::failure::Failure;
-use crate::service::ps::{COLUMNS, hosts, rows};
+use crate::service::ps::{hosts, show};
 use crate::session::Session;
 
 /// List the tasks on nodes
@@ -24,7 +24,7 @@ pub(crate) struct Ps {
 impl Ps {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
         let at = &self.listing.at;
-        let mut filters = self.listing.filter.clone();
+        let mut filters = super::filters(session, &self.listing.filter, at).await?;
         for node in named(session, self.nodes, at).await? {
             let path = format!("/nodes/{}", encode(&node));
             let node: Node = session.client.read(&path, at).await?;
@@ -38,7 +38,6 @@ impl Ps {
             .filter_map(|service| Some((service.id?, service.spec?.name?)))
             .collect();
         let hosts = hosts(&session.client, &tasks, at).await?;
-        let rows = rows(tasks, &names, &hosts, self.listing.no_trunc, session.now);
-        session.screen.list(&self.listing, &COLUMNS, &rows)
+        show(session, &self.listing, tasks, &names, &hosts).await
     }
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::list::Form;
+use super::list::{Form, printable};
 use super::table;
 use super::template::Template;
 use crate::failure::Failure;
@@ -75,17 +75,6 @@ fn headers(name: &str, value: &Value) -> Value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             name.replace('_', " ").to_uppercase().into()
         }
-    }
-}
-
-/// The same without tabulators and line ends in its texts, which would break the columns.
-fn printable(value: &Value) -> Value {
-    match value {
-        Value::String(text) => table::printable(text).into(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| (name.clone(), printable(value))).collect()
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.clone(),
     }
 }
 

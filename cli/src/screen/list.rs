@@ -1,6 +1,7 @@
 //! Lists in every form a user may ask for: aligned columns, ids, JSON, a template, columns made by a template.
 //! One place, so that a command says only which fields its noun has, and all forms follow from that.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,6 +10,9 @@ use serde_json::Value;
 use super::table;
 use super::template::Template;
 use crate::failure::Failure;
+
+/// The field by which templates ask for one label.
+const LABEL: &str = "Label";
 
 /// One field of a noun: its name in JSON and templates, which is Docker's, and its header.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +40,12 @@ pub(crate) struct Cell {
     value: Value,
     whole: Option<Value>,
     marked: Option<String>,
+    labels: Option<Value>,
 }
 
 impl<T: Into<Value>> From<T> for Cell {
     fn from(value: T) -> Self {
-        Self { value: value.into(), whole: None, marked: None }
+        Self { value: value.into(), whole: None, marked: None, labels: None }
     }
 }
 
@@ -48,6 +53,15 @@ impl Cell {
     /// An id: its first characters unless `whole`, in JSON always all of it, because programs compare it.
     pub(crate) fn id(id: &str, whole: bool) -> Self {
         Self::from(super::human::short(id, whole)).whole(id)
+    }
+
+    /// Labels, sorted; a template may ask for one of them: `{{.Label "tier"}}`.
+    pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> Self {
+        let labels: BTreeMap<&String, &String> = labels.into_iter().collect();
+        let pairs: Vec<String> =
+            labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let each = labels.iter().map(|(key, value)| ((*key).clone(), (*value).clone().into()));
+        Self { labels: Some(Value::Object(each.collect())), ..Self::from(pairs.join(",")) }
     }
 
     /// The same, but JSON has this.
@@ -119,7 +133,8 @@ pub(super) fn render<const N: usize>(
             })
             .collect()),
         Form::Columns(template) => {
-            let headers = object(columns, columns.iter().map(|column| column.header.into()));
+            let mut headers = object(columns, columns.iter().map(|column| column.header.into()));
+            headers[LABEL] = Value::Null;
             let header = template.header(&headers).map_err(|error| unknown(error, columns))?;
             let lines = lines(template, columns, rows, printable)?;
             let cells = lines.iter().flat_map(|line| line.split('\n')).map(cut).collect::<Vec<_>>();
@@ -159,7 +174,10 @@ fn lines<const N: usize>(
     seen: fn(&Value) -> Value,
 ) -> Result<Vec<String>, Failure> {
     let line = |row: &[Cell; N]| {
-        let fields = object(columns, row.iter().map(|cell| seen(&cell.value)));
+        let mut fields = object(columns, row.iter().map(|cell| seen(&cell.value)));
+        if let Some(labels) = row.iter().find_map(|cell| cell.labels.as_ref()) {
+            fields[LABEL] = seen(labels);
+        }
         template.render(&fields).map_err(|error| unknown(error, columns))
     };
     rows.iter().map(line).collect()
@@ -169,9 +187,15 @@ fn object(columns: &[Column], values: impl Iterator<Item = Value>) -> Value {
     columns.iter().map(|column| column.field.to_owned()).zip(values).collect()
 }
 
-/// A text without tabulators and line ends of its own, which would break the columns.
-fn printable(value: &Value) -> Value {
-    value.as_str().map_or_else(|| value.clone(), |text| table::printable(text).into())
+/// The same without tabulators and line ends in its texts, which would break the columns.
+pub(super) fn printable(value: &Value) -> Value {
+    match value {
+        Value::String(text) => table::printable(text).into(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), printable(value))).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => value.clone(),
+    }
 }
 
 fn cut(line: &str) -> Vec<String> {

@@ -15,8 +15,9 @@ pub(crate) struct Template {
 }
 
 /// Docker's functions beside Go's own, by name; `index` in place of the library's.
-const FUNCTIONS: [(&str, Function); 9] = [
+const FUNCTIONS: [(&str, Function); 10] = [
     ("index", index),
+    (LABEL, index),
     ("json", json),
     ("join", join),
     ("split", split),
@@ -26,6 +27,8 @@ const FUNCTIONS: [(&str, Function); 9] = [
     ("pad", pad),
     ("truncate", truncate),
 ];
+/// What stands for the method `Label` of Docker's lists, which take a name: `{{.Label "tier"}}`.
+const LABEL: &str = "label";
 /// Functions that change values and leave a header as it is.
 const VALUES_ONLY: [&str; 5] = ["json", "lower", "upper", "title", "truncate"];
 
@@ -35,7 +38,7 @@ impl FromStr for Template {
     type Err = String;
     fn from_str(source: &str) -> Result<Self, String> {
         // A shell does not turn \t into a tabulator, so Docker's client does, and so do we.
-        let source = source.replace("\\t", "\t").replace("\\n", "\n");
+        let source = with_labels(&source.replace("\\t", "\t").replace("\\n", "\n"));
         let parse = |template: gotmpl::Template| {
             template.missing_key(MissingKey::Error).parse(&source).map(Arc::new)
         };
@@ -43,7 +46,11 @@ impl FromStr for Template {
         for (name, function) in FUNCTIONS {
             let same: ValueFunc = Arc::new(|args| Ok(args.first().cloned().unwrap_or(Value::Nil)));
             let function: ValueFunc = Arc::new(function);
-            let header = if VALUES_ONLY.contains(&name) { same } else { Arc::clone(&function) };
+            let header = match name {
+                LABEL => Arc::new(label_header) as ValueFunc,
+                _ if VALUES_ONLY.contains(&name) => same,
+                _ => Arc::clone(&function),
+            };
             values = values.func(name, move |args| function(args));
             headers = headers.func(name, move |args| header(args));
         }
@@ -52,6 +59,24 @@ impl FromStr for Template {
             understood().map_err(|error| format!("template parsing error: {error}"))?;
         Ok(Self { source, values, headers })
     }
+}
+
+/// The same with `label .Label "tier"` for `.Label "tier"`: here a list's row has a field of that name, all its labels.
+fn with_labels(source: &str) -> String {
+    const METHOD: &str = ".Label ";
+    let mut out = String::new();
+    let mut rest = source;
+    while let Some((before, after)) = rest.split_once(METHOD) {
+        let (before, root) = before.strip_suffix('$').map_or((before, ""), |b| (b, "$"));
+        out.push_str(before);
+        let inside = out.rfind("{{") > out.rfind("}}");
+        let begins = !out.ends_with(|c: char| c.is_alphanumeric() || "_.)".contains(c));
+        let call = if inside && begins { LABEL } else { "" };
+        let space = if call.is_empty() { "" } else { " " };
+        out.extend([call, space, root, METHOD]);
+        rest = after;
+    }
+    out + rest
 }
 
 impl Template {
@@ -107,6 +132,14 @@ fn index(args: &[Value]) -> gotmpl::Result<Value> {
         }
         (_, found) => Ok(found),
     })
+}
+
+/// The header of a label's column: the last word of its name, as Docker's.
+fn label_header(args: &[Value]) -> gotmpl::Result<Value> {
+    let [_, name] = args else { return Err(wrong("Label takes the name of a label")) };
+    let name = name.to_string();
+    let last = name.rsplit('.').next().unwrap_or_default();
+    Ok(Value::from(last.replace(['-', '_'], " ").as_str()))
 }
 
 fn join(args: &[Value]) -> gotmpl::Result<Value> {
@@ -217,6 +250,23 @@ mod tests {
             rendered("{{json .}}", json!({"b": [1, null], "a": {"x": "<&>"}})),
             r#"{"a":{"x":"<&>"},"b":[1,null]}"#
         );
+    }
+
+    #[test]
+    fn labels_are_asked_for_by_name() {
+        let row = json!({"Name": "web", "Labels": "tier=front", "Label": {"tier": "front", "a.b-c": "1"}});
+        for (template, text) in [
+            (r#"{{.Label "tier"}}|{{.Label "none"}}|"#, "front||"),
+            (
+                r#"{{if eq ($.Label "tier" | upper) "FRONT"}}yes{{end}} {{ .Label `a.b-c` }}"#,
+                "yes 1",
+            ),
+            (r#".Label "tier" {{.Labels}}"#, r#".Label "tier" tier=front"#),
+        ] {
+            assert_eq!(rendered(template, row.clone()), text, "{template}");
+        }
+        let template: Template = r#"{{.Name}} {{.Label "com.x.my-tier"}}"#.parse().unwrap();
+        assert_eq!(template.header(&json!({"Name": "NAME", "Label": {}})).unwrap(), "NAME my tier");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! `skein service inspect`: everything about services, as JSON or laid out to be read.
 
 use bollard_stubs::models::Service;
+use jiff::Timestamp;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{pretty, revise};
-use crate::args::Inspecting;
+use crate::args::{At, Inspecting};
 use crate::client::encode;
 use crate::failure::Failure;
 use crate::session::Session;
@@ -38,8 +39,9 @@ impl Inspect {
             }
         }
         if pretty {
+            let now = session.moment(&inspecting.at).await?;
             for service in &found {
-                show(session, service).await?;
+                show(session, service, &inspecting.at, now).await?;
             }
         } else {
             session.screen.objects(&inspecting.format, &found)?;
@@ -48,7 +50,12 @@ impl Inspect {
     }
 }
 
-async fn show(session: &mut Session, service: &RawValue) -> Result<(), Failure> {
+async fn show(
+    session: &mut Session,
+    service: &RawValue,
+    at: &At,
+    now: Timestamp,
+) -> Result<(), Failure> {
     let mut service: Value = serde_json::from_str(service.get()).expect("it was read as JSON");
     service["Spec"] = revise::with_our_names(service["Spec"].take());
     let service: Service = serde_json::from_value(service).map_err(|error| Failure::Strange {
@@ -61,12 +68,12 @@ async fn show(session: &mut Session, service: &RawValue) -> Result<(), Failure> 
         let id = attachment.target.clone().unwrap_or_default();
         let path = format!("/networks/{}?scope=swarm", encode(&id));
         // A network that went meanwhile keeps its id for a name.
-        let found: Value = match session.client.read(&path, &Default::default()).await {
+        let found: Value = match session.client.read(&path, at).await {
             Ok(found) => found,
             Err(failure) if failure.is_not_found() => Value::Null,
             Err(failure) => return Err(failure),
         };
         networks.push(found["Name"].as_str().unwrap_or(&id).to_owned());
     }
-    session.screen.raw(pretty::layout(&service, &networks, session.now).as_bytes())
+    session.screen.raw(pretty::layout(&service, &networks, now).as_bytes())
 }

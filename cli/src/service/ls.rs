@@ -18,13 +18,14 @@ pub(crate) struct Ls {
     listing: Listing,
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::new("ID", "ID"),
     Column::new("Name", "NAME"),
     Column::new("Mode", "MODE"),
     Column::new("Replicas", "REPLICAS"),
     Column::new("Image", "IMAGE"),
     Column::new("Ports", "PORTS"),
+    Column::extra("Labels", "LABELS"),
 ];
 
 impl Ls {
@@ -72,7 +73,10 @@ fn row(service: &Service, whole: bool) -> [Cell; COLUMNS.len()] {
         .and_then(|endpoint| endpoint.ports.as_deref())
         .unwrap_or_default();
     let ports = ports.iter().filter_map(port).collect::<Vec<_>>().join(", ");
-    [Cell::id(id, whole), name.into(), mode.into(), replicas.into(), image.into(), ports.into()]
+    let labels = Cell::labels(spec.labels.iter().flatten());
+    let [name, mode, replicas, image, ports] =
+        [name.into(), mode.into(), replicas.into(), image.into(), ports.into()];
+    [Cell::id(id, whole), name, mode, replicas, image, ports, labels]
 }
 
 fn mode_name(mode: &ServiceSpecMode) -> &'static str {

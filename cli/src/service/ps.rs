@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::args::{At, Listing};
 use crate::client::{Client, Query, encode};
 use crate::failure::Failure;
+use crate::node;
 use crate::screen::{Cell, Column, human};
 use crate::session::Session;
 
@@ -24,7 +25,7 @@ pub(crate) struct Ps {
     listing: Listing,
 }
 
-pub(crate) const COLUMNS: [Column; 10] = [
+const COLUMNS: [Column; 10] = [
     Column::new("ID", "ID"),
     Column::new("Name", "NAME"),
     Column::new("Image", "IMAGE"),
@@ -37,7 +38,7 @@ pub(crate) const COLUMNS: [Column; 10] = [
     Column::extra("PID", "PID"),
 ];
 
-pub(crate) type Row = [Cell; COLUMNS.len()];
+type Row = [Cell; COLUMNS.len()];
 
 /// Longest error shown unless `--no-trunc`, as Docker's.
 const ERROR_LENGTH: usize = 30;
@@ -56,7 +57,7 @@ impl Ps {
         session: &mut Session,
         services: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
-        let mut filters = self.listing.filter.clone();
+        let mut filters = node::filters(session, &self.listing.filter, &self.listing.at).await?;
         filters.extend(services.keys().map(|id| ("service".to_owned(), id.clone())));
         let path = format!("/tasks{}", Query::default().filtered(&filters));
         let tasks: Vec<Task> = session.client.read(&path, &self.listing.at).await?;
@@ -65,8 +66,7 @@ impl Ps {
         } else {
             (services, hosts(&session.client, &tasks, &self.listing.at).await?)
         };
-        let rows = rows(tasks, services, &hosts, self.listing.no_trunc, session.now);
-        session.screen.list(&self.listing, &COLUMNS, &rows)
+        show(session, &self.listing, tasks, services, &hosts).await
     }
 }
 
@@ -109,7 +109,20 @@ pub(crate) async fn hosts(
     Ok(nodes.into_iter().filter_map(host).collect())
 }
 
-pub(crate) fn rows(
+/// Shows tasks; ids alone are whole, as Docker's.
+pub(crate) async fn show(
+    session: &mut Session,
+    listing: &Listing,
+    tasks: Vec<Task>,
+    services: &BTreeMap<String, String>,
+    hosts: &BTreeMap<String, String>,
+) -> Result<(), Failure> {
+    let now = session.moment(&listing.at).await?;
+    let rows = rows(tasks, services, hosts, listing.no_trunc || listing.quiet, now);
+    session.screen.list(listing, &COLUMNS, &rows)
+}
+
+fn rows(
     tasks: Vec<Task>,
     services: &BTreeMap<String, String>,
     hosts: &BTreeMap<String, String>,

@@ -31,7 +31,8 @@ fn nodes() -> String {
 }
 
 fn info() -> String {
-    json!({"Swarm": {"NodeID": "a0a0a0a0a0a0a0a0a0a0a0a0a", "ControlAvailable": true}, "CgroupVersion": "1"})
+    json!({"Swarm": {"NodeID": "a0a0a0a0a0a0a0a0a0a0a0a0a", "ControlAvailable": true}, "CgroupVersion": "1",
+        "SystemTime": "2026-11-23T03:12:00.5Z"})
         .to_string()
 }
 
@@ -45,8 +46,8 @@ fn node_ls_marks_the_node_that_was_asked() {
     "#]]
     .assert_eq(&skein(&daemon, &["node", "ls"]).out());
     expect![[r#"
-        {"Availability":"Active","EngineVersion":"20.10.24+dfsg1","Hostname":"n1","ID":"a0a0a0a0a0a0a0a0a0a0a0a0a","ManagerStatus":"Leader","Self":true,"Status":"Ready"}
-        {"Availability":"Active","EngineVersion":"20.10.24+dfsg1","Hostname":"n2","ID":"b1b1b1b1b1b1b1b1b1b1b1b1b","ManagerStatus":"","Self":false,"Status":"Ready"}
+        {"Availability":"Active","EngineVersion":"20.10.24+dfsg1","Hostname":"n1","ID":"a0a0a0a0a0a0a0a0a0a0a0a0a","Labels":"","ManagerStatus":"Leader","Self":true,"Status":"Ready","TLSStatus":"Ready"}
+        {"Availability":"Active","EngineVersion":"20.10.24+dfsg1","Hostname":"n2","ID":"b1b1b1b1b1b1b1b1b1b1b1b1b","Labels":"","ManagerStatus":"","Self":false,"Status":"Ready","TLSStatus":"Ready"}
     "#]]
     .assert_eq(&skein(&daemon, &["node", "ls", "--format", "json"]).out());
 }
@@ -65,7 +66,7 @@ fn lists_take_templates_with_dockers_field_names() {
     expect![[r#"
         exit 125
         map has no entry for key: Host
-        hint: the fields are .ID, .Hostname, .Status, .Availability, .ManagerStatus, .EngineVersion, .Self
+        hint: the fields are .ID, .Hostname, .Status, .Availability, .ManagerStatus, .EngineVersion, .Self, .TLSStatus, .Labels
     "#]]
     .assert_eq(&skein(&daemon, &["node", "ls", "--format", "{{.Host}}"]).refusal());
 }
@@ -258,6 +259,7 @@ fn ps_daemon() -> Daemon {
         ("GET /v1.41/services/nosuch", 404, r#"{"message":"service nosuch not found"}"#.to_owned()),
         (of_service, 200, tasks.to_string()),
         (NODES, 200, nodes()),
+        ("GET /v1.41/info", 200, info()),
     ])
 }
 
@@ -281,5 +283,51 @@ fn service_ps_shows_what_there_is_and_fails_for_what_there_is_not() {
     let daemon = ps_daemon();
     let ran = skein(&daemon, &["service", "ps", "-q", "web", "nosuch"]);
     assert_eq!((ran.code, ran.err.as_str()), (1, "no such service: nosuch\n"));
-    assert_eq!(ran.out.lines().count(), 3);
+    // Ids alone are whole, as Docker's.
+    let whole = ["t1", "t3", "t2"].map(|id| format!("{id}00000000000000000000000\n")).concat();
+    assert_eq!(ran.out, whole);
+}
+
+#[test]
+fn tasks_of_the_past_are_as_old_as_they_were_then() {
+    let daemon = ps_daemon();
+    let shown =
+        skein(&daemon, &["service", "ps", "--at", "@5", "--format", "{{.CurrentState}}", "web"]);
+    assert_eq!(shown.out().lines().next(), Some("Running 2 seconds ago"));
+    let asked = daemon.asked();
+    assert!(asked.contains(&"GET /v1.41/info\n  skein-at: @5".to_owned()), "{asked:?}");
+}
+
+#[test]
+fn a_node_may_be_meant_by_self_in_filters_of_tasks() {
+    let daemon = ps_daemon();
+    skein(&daemon, &["service", "ps", "-f", "node=self", "-f", "name=web", "web"]);
+    let asked = daemon.asked();
+    let tasks = asked.iter().find(|line| line.contains("/tasks")).unwrap();
+    assert!(tasks.contains("%22node%22%3A%7B%22a0a0a0a0a0a0a0a0a0a0a0a0a%22"), "{tasks}");
+    assert!(tasks.contains("%22name%22%3A%7B%22web%22"), "{tasks}");
+}
+
+#[test]
+fn a_label_is_asked_for_by_its_name() {
+    let volumes = json!({"Volumes": [
+        {"Name": "data", "Driver": "local", "Mountpoint": "/m", "Labels": {"com.x.tier": "db", "b": "2"}, "Scope": "local", "Options": {}},
+        {"Name": "rest", "Driver": "local", "Mountpoint": "/m", "Labels": {}, "Scope": "local", "Options": {}},
+    ]});
+    let daemon = Daemon::answering([
+        ("GET /v1.41/volumes", 200, volumes.to_string()),
+        (NODES, 200, nodes()),
+        ("GET /v1.41/info", 200, info()),
+    ]);
+    let shown = |format: &str| skein(&daemon, &["volume", "ls", "--format", format]).out();
+    assert_eq!(shown(r#"{{.Name}}={{.Label "com.x.tier"}}"#), "data=db\nrest=\n");
+    assert_eq!(shown("{{.Labels}}"), "b=2,com.x.tier=db\n\n");
+    expect![[r#"
+        VOLUME NAME   tier
+        data          db
+        rest
+    "#]]
+    .assert_eq(&shown(r#"table {{.Name}}\t{{.Label "com.x.tier"}}"#));
+    let nodes = skein(&daemon, &["node", "ls", "--format", r#"{{.TLSStatus}}{{.Label "zone"}}"#]);
+    assert_eq!(nodes.out(), "Ready\nReady\n");
 }

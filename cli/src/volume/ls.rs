@@ -37,13 +37,11 @@ impl Ls {
 }
 
 fn row(volume: &Volume) -> [Cell; COLUMNS.len()] {
-    let mut labels: Vec<String> = volume.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    labels.sort_unstable();
     [
         volume.driver.as_str().into(),
         volume.name.as_str().into(),
         volume.mountpoint.as_str().into(),
-        labels.join(",").into(),
+        Cell::labels(&volume.labels),
         "local".into(),
     ]
 }

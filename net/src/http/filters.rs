@@ -11,6 +11,8 @@ use crate::backend::Moment;
 use super::error::ApiError;
 use super::moment;
 
+/// What a filter that is on or off may say.
+pub(crate) const YES_NO: [&str; 4] = ["true", "false", "1", "0"];
 /// Most values a query may hold: beyond it a list would cost more than its answer.
 const VALUES_MAX: usize = 10_000;
 

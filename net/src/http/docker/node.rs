@@ -34,7 +34,8 @@ async fn list(
     At(state): At,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
-    let filters = query.filters(&["id", "label", "membership", "name", "node.label", "role"])?;
+    let known = ["engine.label", "id", "label", "membership", "name", "node.label", "role"];
+    let filters = query.filters(&known)?;
     filters.one_of("role", &["worker", "manager"])?;
     filters.one_of("membership", &["accepted", "pending"])?;
     let local = app.backend.local().node;
@@ -46,7 +47,9 @@ async fn list(
                 && filters.part("name", &n.description.hostname)
                 && filters.exact("role", role(n.role).as_ref())
                 && filters.exact("membership", "accepted")
+                // A daemon here has no labels of its own.
                 && filters.labels(&[])
+                && filters.all_labels("engine.label", &[])
                 && filters.all_labels("node.label", &n.labels)
         })
         .map(|n| model(&state, n, Some(n.id) == local))

@@ -15,7 +15,7 @@ use crate::backend::{NewVolume, Volume};
 use crate::http::body::Json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::filters::{Filters, ListQuery, truthy};
+use crate::http::filters::{Filters, ListQuery, YES_NO, truthy};
 use crate::http::moment::{Present, rfc3339};
 use crate::http::{App, Path, Query, json as answer};
 
@@ -38,6 +38,7 @@ async fn list(
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
     let filters = query.filters(&["dangling", "driver", "label", "name"])?;
+    filters.one_of("dangling", &YES_NO)?;
     let dangling = filters.get("dangling");
     let fits = |volume: &Volume| {
         let idle = |wanted: &String| truthy(Some(wanted)) == (volume.users == 0);

@@ -154,6 +154,8 @@ async fn a_node_reads_as_docker_shows_it() {
     let worker = json!({"Role": "worker", "Availability": "active"}).to_string();
     let refused = server.post(&update(version), &worker).await.refused(501);
     assert!(refused.contains("roles of nodes cannot be changed yet"), "{refused}");
+    let none = server.get("/nodes?filters={%22engine.label%22:[%22disk%22]}").await.done(200);
+    assert_eq!(none, json!([]));
     let labelled = |label: &str| format!("/nodes?filters={{%22node.label%22:[%22{label}%22]}}");
     assert_eq!(server.get(&labelled("zone=a")).await.done(200).as_array().unwrap().len(), 1);
     assert_eq!(server.get(&labelled("zone=b")).await.done(200), json!([]));
@@ -614,8 +616,16 @@ async fn images_are_loaded_and_named() {
     assert_eq!(listed("%7B%22reference%22:%5B%22busy*%22%5D%7D").await, 1);
     assert_eq!(listed("%7B%22dangling%22:%5B%22true%22%5D%7D").await, 0);
     assert_eq!(listed("%7B%22since%22:%5B%22busybox%22%5D%7D").await, 0);
+    let until = |time: &str| format!("%7B%22until%22:%5B%22{time}%22%5D%7D");
+    assert_eq!(listed(&until("2026-11-23T02:59:07Z")).await, 0);
+    assert_eq!(listed(&until("2026-11-23T02:59:08Z")).await, 1);
     let unknown = server.get("/images/json?filters=%7B%22before%22:%5B%22nosuch%22%5D%7D").await;
     assert_eq!(unknown.refused(404), "No such image: nosuch:latest");
+    for list in ["images/json", "networks", "volumes"] {
+        let perhaps = format!("/{list}?filters=%7B%22dangling%22:%5B%22perhaps%22%5D%7D");
+        let refused = server.get(&perhaps).await.refused(400);
+        assert!(refused.contains("'dangling=perhaps'"), "{list}: {refused}");
+    }
     server.stop().await;
 }
 

@@ -15,7 +15,7 @@ use skein_events::reference::Reference;
 
 use crate::backend::ImageSummary;
 use crate::http::error::ApiError;
-use crate::http::filters::{Filters, ListQuery, truthy};
+use crate::http::filters::{Filters, ListQuery, YES_NO, truthy};
 use crate::http::moment::Present;
 use crate::http::{App, Path, Query, absent, json};
 
@@ -40,8 +40,11 @@ async fn list(
     _: Present,
     Query(query): Query<ListQuery>,
 ) -> Result<Response, ApiError> {
-    let known = ["before", "dangling", "label", "reference", "since"];
+    let known = ["before", "dangling", "label", "reference", "since", "until"];
     let filters = query.filters(&known)?;
+    filters.one_of("dangling", &YES_NO)?;
+    let until = filters.until(app.backend.wall())?;
+    let until = until.and_then(|t| jiff::Timestamp::from_nanosecond(i128::from(t.0)).ok());
     let images = app.backend.images().await?;
     // Beside which image: it has to be there.
     let mut bounds = Vec::new();
@@ -56,7 +59,7 @@ async fn list(
         bounds.iter().all(|(later, at, id)| {
             let created = image.created_at();
             image.id != *id && if *later { created > *at } else { created < *at }
-        })
+        }) && until.is_none_or(|until| image.created_at().is_some_and(|created| created < until))
     };
     let shown: Vec<_> = images
         .into_iter()

@@ -26,7 +26,7 @@ use crate::backend::{Failure, Rehearsal};
 use crate::http::body::Json;
 use crate::http::caller::Caller;
 use crate::http::error::ApiError;
-use crate::http::filters::{Filters, ListQuery, truthy};
+use crate::http::filters::{Filters, ListQuery, YES_NO, truthy};
 use crate::http::moment::{At, rfc3339};
 use crate::http::{App, Path, Query, committed, json};
 
@@ -43,6 +43,7 @@ pub(crate) fn routes() -> Router<App> {
 async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     let known = ["dangling", "driver", "id", "label", "name", "scope", "type"];
     let filters = query.filters(&known)?;
+    filters.one_of("dangling", &YES_NO)?;
     filters.one_of("type", &["custom", "builtin"])?;
     filters.one_of("scope", &["swarm", "local", "global"])?;
     let networks: Vec<models::Network> = state
