@@ -351,15 +351,18 @@ fn wanted(prune: PruneImages) -> Prune {
     Prune { all, before, labels, without }
 }
 
+/// In the order of their names, the nameless last.
 fn pruned_notes(images: &[Image], removed: &[Removed]) -> Vec<ImageNote> {
-    images
+    let mut notes: Vec<ImageNote> = images
         .iter()
         .filter(|image| removed.contains(&Removed::Deleted(image.id)))
         .map(|image| {
             let name = image.names.iter().chain(&image.digests).next();
             note(ImageChange::Removed, name.cloned().unwrap_or_default(), image.id)
         })
-        .collect()
+        .collect();
+    notes.sort_by(|a, b| (a.name.is_empty(), &a.name).cmp(&(b.name.is_empty(), &b.name)));
+    notes
 }
 
 fn steps(removed: Vec<Removed>) -> Vec<ImageRemoval> {
