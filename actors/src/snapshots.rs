@@ -17,7 +17,7 @@ use crate::spawner::Spawner;
 /// Records between two snapshots: a moment of the past is never further from one, unless the swarm is very large.
 const EVERY: u64 = 32_768;
 /// A task in a snapshot takes about as much room as a record in the log: with a record for so many tasks the snapshots of
-/// a large swarm take no more than three times the room of its log.
+/// a swarm of very many take about three times the room of its log. Services are not counted, of which there are fewer.
 const TASKS_A_RECORD: u64 = 3;
 
 /// Gives snapshots of the newest state.

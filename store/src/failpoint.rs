@@ -23,7 +23,7 @@ pub fn failpoint(name: &str) {
 #[inline(always)]
 pub fn failpoint(_: &str) {}
 
-/// How many entries lie between two snapshots: `usual`, unless a test wants to see one sooner.
+/// How many records lie between two snapshots: `usual`, unless a test wants to see one sooner.
 #[cfg(feature = "failpoints")]
 pub fn snapshot_every(usual: u64) -> u64 {
     let sooner = std::env::var("SKEIN_SNAPSHOT_EVERY").ok().and_then(|n| n.parse().ok());

@@ -25,7 +25,7 @@ use crate::raft::{Types, Vote};
 use crate::row::{Kind, Link, Row};
 use crate::table::entries::{self, BASES, ENTRIES, MEMBERSHIPS};
 use crate::table::meta::{self, META, Meta};
-use crate::table::snapshots::{self, HEADS, PARTS};
+use crate::table::snapshots::{self, HEADS, PARTS, Writing};
 
 /// Operations that may wait: one flight has at most this many entries, and consensus sends one flight at a time.
 pub(crate) const QUEUE: usize = 4096;
@@ -90,38 +90,7 @@ pub struct Writer {
     pub(crate) options: Options,
     fatal: Box<dyn Fn(&str) + Send + Sync>,
     meta: Meta,
-    snapshot: Snapshot,
-}
-
-/// The snapshot that is being written. It is a cache: where it stands in the way it is given up.
-#[derive(Clone, Copy, Default)]
-struct Snapshot {
-    /// Where it was taken, and how many of its parts are written.
-    begun: Option<(Position, u32)>,
-    /// What was taken up to here is not kept.
-    given_up: Position,
-}
-
-impl Snapshot {
-    /// Whether this part is the next one.
-    fn takes(&mut self, (position, nth): (Position, u32)) -> bool {
-        if nth == 0 && position > self.given_up {
-            self.begun = Some((position, 0));
-        }
-        let next = self.begun == Some((position, nth));
-        if next {
-            self.begun = Some((position, nth + 1));
-        }
-        next
-    }
-    /// Whether all parts are there.
-    fn is_whole(&self, head: &snapshots::Head) -> bool {
-        head.position > self.given_up
-            && (head.parts == 0 || self.begun == Some((head.position, head.parts)))
-    }
-    fn give_up(&mut self, upto: Position) {
-        *self = Self { begun: None, given_up: self.given_up.max(upto) };
-    }
+    snapshot: Writing,
 }
 
 /// The last entry left by each truncation of a commit, in their order.
@@ -144,7 +113,7 @@ impl Writer {
             options,
             fatal,
             meta,
-            snapshot: Snapshot::default(),
+            snapshot: Writing::default(),
         }
     }
 

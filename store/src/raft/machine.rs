@@ -104,6 +104,8 @@ impl Log {
         self.keep(taken, row.term, row.h, membership, true).await.map(drop)
     }
 
+    /// Writes a snapshot, part after part. One that gives way is not kept on a full disk, and none is that a redaction
+    /// overtakes; neither is an error.
     async fn keep(
         &self,
         taken: Taken,

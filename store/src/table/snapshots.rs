@@ -53,6 +53,38 @@ pub(crate) struct Head {
 
 type Row = (u64, u32);
 
+/// The snapshot that is being written. It is a cache: where it stands in the way it is given up.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Writing {
+    /// Where it was taken, and how many of its parts are written.
+    begun: Option<(Position, u32)>,
+    /// What was taken up to here is not kept.
+    given_up: Position,
+}
+
+impl Writing {
+    /// Whether this part is the next one.
+    pub(crate) fn takes(&mut self, (position, nth): (Position, u32)) -> bool {
+        if nth == 0 && position > self.given_up {
+            self.begun = Some((position, 0));
+        }
+        let next = self.begun == Some((position, nth));
+        if next {
+            self.begun = Some((position, nth + 1));
+        }
+        next
+    }
+    /// Whether all parts are there.
+    pub(crate) fn is_whole(&self, head: &Head) -> bool {
+        head.position > self.given_up
+            && (head.parts == 0 || self.begun == Some((head.position, head.parts)))
+    }
+    /// Keeps nothing of what was taken so far.
+    pub(crate) fn give_up(&mut self, upto: Position) {
+        *self = Self { begun: None, given_up: self.given_up.max(upto) };
+    }
+}
+
 pub(crate) fn put_head(
     heads: &mut Table<'_, u64, &'static [u8]>,
     head: &Head,

@@ -150,7 +150,7 @@ fn a_wish_is_taken_back_by_what_happened_since_it_was_made() {
     let node = told.state.tasks[&first].node.unwrap();
     told.report(node, vec![(first, status(TaskState::Failed))]).unwrap();
     told.when(end()).refused_as("stale", stale);
-    // To its service: what is asked for now may keep it.
+    // To its service: what is asked for since may keep it.
     let mut changed = world.clone();
     changed.user(Command::ScaleService { id: web, replicas: 3, if_changed: None });
     changed.when(end()).refused_as("stale", stale);
