@@ -30,7 +30,7 @@ use skein_actors::swarm::Seams;
 use skein_events::node::Description;
 use skein_events::unit::{Bytes, NanoCpus, Subnet};
 use skein_net::backend::{Backend, Cgroup, Local};
-use skein_net::dns::DnsServer;
+use skein_net::dns::{DnsServer, HostFile};
 use skein_net::overlay::{Config, Kernel, Linux};
 use skein_runtime::api::Runtime;
 use skein_runtime::machine::{Machine, Options};
@@ -87,7 +87,8 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     })?;
     let entropy = SystemEntropy;
     let [a, b, c, d, e, f, g, h, ..] = entropy.seed();
-    let dns = DnsServer::new(Path::new(RESOLVERS), u64::from_le_bytes([a, b, c, d, e, f, g, h]))?;
+    let resolvers = Arc::new(HostFile::new(Path::new(RESOLVERS)));
+    let dns = DnsServer::new(resolvers, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
     let runtime: Arc<dyn Runtime> = Arc::new(machine);
     let kernel: Arc<dyn Kernel> = Arc::new(kernel);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

@@ -22,6 +22,7 @@ pub struct Measures {
     requests: Family<Labels, Counter>,
     request_seconds: Histogram,
     names: Family<Labels, Counter>,
+    shed: Family<Labels, Counter>,
     flights: Counter,
     commands: Counter,
     commit_seconds: Histogram,
@@ -39,6 +40,7 @@ impl Measures {
             requests: Family::default(),
             request_seconds: seconds(),
             names: Family::default(),
+            shed: Family::default(),
             flights: Counter::default(),
             commands: Counter::default(),
             commit_seconds: seconds(),
@@ -59,6 +61,11 @@ impl Measures {
             "skein_dns_answers",
             "Questions of containers answered, by response code",
             measures.names.clone(),
+        );
+        registry.register(
+            "skein_dns_shed",
+            "What containers had more of than their share and lost: questions to the outside, connections",
+            measures.shed.clone(),
         );
         registry.register(
             "skein_flights",
@@ -95,6 +102,11 @@ impl Measures {
 
     pub(crate) fn names(&self, code: &'static str, count: u64) {
         self.names.get_or_create(&vec![("code", code.to_owned())]).inc_by(count);
+    }
+
+    /// A container had more than its share.
+    pub(crate) fn shed(&self, what: &'static str) {
+        self.shed.get_or_create(&vec![("what", what.to_owned())]).inc();
     }
 
     #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Asker {
     pub forward: bool,
     /// Which resolvers; the host's if there are none.
     pub resolvers: Vec<IpAddr>,
+    /// How patiently those of its own are asked: options in the manner of `resolv.conf`.
+    pub options: Vec<String>,
 }
 
 /// Answers nothing: for the simulator, whose containers open no sockets.
@@ -103,14 +105,14 @@ impl Names for Served {
     }
 
     fn serve(&self, task: TaskId, sockets: DnsSockets, asker: Asker) {
-        let Asker { networks, forward, resolvers } = asker;
+        let Asker { networks, forward, resolvers, options } = asker;
         let mut known = self.known();
         let zones = view(&known.zones, &networks, forward);
         let view = Arc::new(ArcSwap::from_pointee(zones));
         known.containers.insert(task, Container { view: Arc::clone(&view), networks, forward });
         drop(known);
         let _on = self.runtime.enter();
-        if let Err(error) = self.server.serve(task, sockets, view, &resolvers) {
+        if let Err(error) = self.server.serve(task, sockets, view, &resolvers, &options) {
             tracing::error!(%task, %error, "a container's questions for names are not answered");
         }
     }

@@ -363,7 +363,9 @@ impl Life {
         // `decide` lets no other text through.
         let own = &self.task.spec.container.dns.nameservers;
         let resolvers = own.iter().filter_map(|text| text.parse().ok()).collect();
-        self.tools.names.serve(self.task.id, sockets, Asker { networks, forward, resolvers });
+        let options = self.task.spec.container.dns.options.clone();
+        let asker = Asker { networks, forward, resolvers, options };
+        self.tools.names.serve(self.task.id, sockets, asker);
     }
 
     fn container(&self, attached: &Attached) -> Container {

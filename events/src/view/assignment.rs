@@ -252,26 +252,45 @@ fn fill_in(state: &State, task: &Task, assigned: &mut AssignedTask) {
     if !templates(assigned).any(|text| text.contains("{{")) {
         return;
     }
-    let Some(node) = task.node.and_then(|id| state.nodes.get(&id)) else { return };
     let name = assigned.container_name();
-    let (service_id, node_id) = (assigned.service.to_string(), node.id.to_string());
-    let (task_id, slot) = (assigned.id.to_string(), assigned.place.clone());
-    let service_name = assigned.service_name.clone();
-    let values = template::Values {
-        service_id: &service_id,
-        service_name: &service_name,
+    with_values(state, task, &name, |values| {
+        for text in templates(assigned).filter(|text| text.contains("{{")) {
+            *text = template::fill(text, values);
+        }
+    });
+}
+
+/// The host name its service gives a task, its placeholders filled in.
+pub(super) fn hostname(state: &State, task: &Task) -> Option<String> {
+    let version = state.version_of(task);
+    let mut hostname = version.task.container.hostname.clone()?;
+    if hostname.contains("{{") {
+        let name = format!("{}.{}.{}", version.name, state.place_of(task), task.id);
+        with_values(state, task, &name, |values| hostname = template::fill(&hostname, values));
+    }
+    Some(hostname)
+}
+
+/// Does something with what placeholders of a task stand for, if it has a node.
+fn with_values(
+    state: &State,
+    task: &Task,
+    container_name: &str,
+    work: impl FnOnce(&template::Values<'_>),
+) {
+    let Some(node) = task.node.and_then(|id| state.nodes.get(&id)) else { return };
+    work(&template::Values {
+        service_id: &task.service.to_string(),
+        service_name: state.version_of(task).name.as_str(),
         service_labels: state.services.get(&task.service).map_or(&[], |s| &s.spec.labels),
-        node_id: &node_id,
+        node_id: &node.id.to_string(),
         node_hostname: &node.description.hostname,
         node_os: &node.description.os,
         node_architecture: &node.description.architecture,
-        task_id: &task_id,
-        task_name: &name,
-        task_slot: &slot,
-    };
-    for text in templates(assigned).filter(|text| text.contains("{{")) {
-        *text = template::fill(text, &values);
-    }
+        task_id: &task.id.to_string(),
+        task_name: container_name,
+        task_slot: &state.place_of(task),
+    });
 }
 
 impl Assignment {

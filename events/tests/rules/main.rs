@@ -5,6 +5,7 @@
 mod decide;
 mod global;
 mod golden;
+mod names;
 mod parsers;
 mod schedule;
 mod story;

@@ -9,6 +9,8 @@ use skein_events::view::dns::Zone;
 
 /// A name's longest text (RFC 1035 §2.3.4: 255 octets with their length bytes).
 const NAME_MAX: usize = 255;
+/// How firmly a name can be somebody's: `Zone::levels`.
+const LEVELS: usize = 3;
 
 /// What the zones say.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,17 +30,30 @@ pub(super) enum Answer<'a> {
     },
 }
 
-/// Asks the zones in order; the first that has the name answers, also if it has nothing to tell.
+/// Asks the zones in order; of those that have the name as firmly the first answers, also if it has nothing to tell.
 pub(super) fn find<'a>(zones: &'a [Arc<Zone>], name: &Name, kind: RecordType) -> Answer<'a> {
     let mut buffer = [0; NAME_MAX];
     let Some(text) = lower(name, &mut buffer) else { return Answer::Unknown };
     if let Some(reversed) = text.strip_suffix(".in-addr.arpa") {
         return pointer(zones, reversed, kind);
     }
-    let found = zones.iter().find_map(|zone| {
-        let short = text.strip_suffix(zone.name.as_str()).and_then(|rest| rest.strip_suffix('.'));
-        let addresses = &zone.addresses;
-        addresses.get(text).or_else(|| short.and_then(|short| addresses.get(short)))
+    let short = |zone: &'a Zone| {
+        let rest: &str = text.strip_suffix(zone.name.as_str())?;
+        rest.strip_suffix('.')
+    };
+    // All services before any alias, all aliases before any host name, whichever network it is on: a container that calls
+    // itself like a service does not take that service's clients.
+    let found = (0..LEVELS).find_map(|level| {
+        zones.iter().find_map(|zone| {
+            let names = zone.levels()[level];
+            names.get(text).or_else(|| short(zone).and_then(|short| names.get(short)))
+        })
+    });
+    let found = found.or_else(|| {
+        let by_id = |zone: &'a Arc<Zone>| {
+            zone.container(text).or_else(|| short(zone).and_then(|short| zone.container(short)))
+        };
+        zones.iter().find_map(by_id)
     });
     match found {
         None => Answer::Unknown,
@@ -105,7 +120,47 @@ mod tests {
         let pointers = addresses.iter().filter(|(name, _)| name.contains(".1."));
         let pointers = pointers.map(|(name, ips)| (ips[0], name.clone())).collect();
         let (network, name) = (NetworkId::from_random([n; 16]), name.to_owned());
-        Arc::new(Zone { network, name, internal: false, addresses, pointers })
+        let (aliases, hosts) = (BTreeMap::new(), BTreeMap::new());
+        Arc::new(Zone { network, name, internal: false, addresses, aliases, hosts, pointers })
+    }
+
+    #[test]
+    fn services_go_before_aliases_and_aliases_before_host_names_whichever_network_has_them() {
+        let id = "0123456789ab".repeat(6)[..64].to_owned();
+        let named = |names: &[(&str, u8)]| -> BTreeMap<String, Vec<Ipv4Addr>> {
+            let ip = |last| vec![Ipv4Addr::new(10, 0, 9, last)];
+            names.iter().map(|(name, last)| ((*name).to_owned(), ip(*last))).collect()
+        };
+        let mut front = Zone::clone(&zone(1, "front", &[("idle", &[])]));
+        front.aliases = named(&[("web", 1), ("shop", 2)]);
+        front.hosts =
+            named(&[("web", 3), ("web.back", 4), ("shop", 5), ("idle", 6), ("kaf-2", 7), (&id, 8)]);
+        let zones = [Arc::new(front), zone(2, "back", &[("web", &[9])])];
+        let ask = |name: &str| match find(&zones, &Name::from_ascii(name).unwrap(), RecordType::A) {
+            Answer::Addresses(ips) => ips.iter().map(|ip| ip.octets()).collect::<Vec<_>>(),
+            Answer::Unknown => vec![[0; 4]],
+            Answer::Empty | Answer::Pointer { .. } => vec![],
+        };
+        let short = &id[..12];
+        for (name, expected) in [
+            ("web.", vec![[10, 0, 2, 9]]),
+            ("web.back.", vec![[10, 0, 2, 9]]),
+            ("web.front.", vec![[10, 0, 9, 1]]),
+            ("Shop.", vec![[10, 0, 9, 2]]),
+            ("idle.", vec![]),
+            ("KAF-2.", vec![[10, 0, 9, 7]]),
+            ("kaf-2.front.", vec![[10, 0, 9, 7]]),
+            ("kaf-2.back.", vec![[0; 4]]),
+            (&format!("{short}."), vec![[10, 0, 9, 8]]),
+            (&format!("{short}.front."), vec![[10, 0, 9, 8]]),
+            (&format!("{}.", &id[..11]), vec![[0; 4]]),
+            (&format!("{}.", &id[..13]), vec![[0; 4]]),
+            ("kaf-2.kaf-2.", vec![[0; 4]]),
+            // Twelve digits that begin no id.
+            ("0123456789aa.", vec![[0; 4]]),
+        ] {
+            assert_eq!(ask(name), expected, "{name}");
+        }
     }
 
     #[test]

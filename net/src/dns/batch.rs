@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use std::ptr::{from_mut, null_mut};
 
 /// Longest question that is read: names have 255 octets, options are few.
-const QUESTION_MAX: usize = 4_096;
+pub(super) const QUESTION_MAX: usize = 4_096;
 /// Datagrams taken or given with one call.
 const BATCH: usize = COUNT as usize;
 /// The same as the kernel counts.

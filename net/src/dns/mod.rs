@@ -1,27 +1,37 @@
 //! Names for containers: one handler per container, over the zones of its networks, at the sockets opened in its namespace.
-//! Wire format, sockets and truncation are hickory's; which answer is right is `answer`, where the rest is asked is `forward`.
+//! Wire format and truncation are hickory's; which answer is right is `answer`, where the rest is asked is `forward`.
+//!
+//! Containers share descriptors and the way outside: of both each has a part, and nothing one asked is told another.
 
 mod answer;
 mod batch;
 mod forward;
+mod host;
+mod share;
 mod shuffle;
+mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use hickory_proto::op::{Edns, Metadata, OpCode, ResponseCode};
+use futures::StreamExt as _;
+use hickory_proto::op::{Edns, Message, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, PTR};
-use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
-use hickory_server::net::runtime::Time;
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_proto::rr::{DNSClass, Name, RData, Record};
+use hickory_server::net::BufDnsStreamHandle;
+use hickory_server::net::runtime::{Time, TokioTime};
+use hickory_server::net::xfer::Protocol;
+use hickory_server::server::{
+    Request, RequestHandler, ResponseHandle, ResponseHandler, ResponseInfo,
+};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use skein_events::id::TaskId;
 use skein_events::view::dns::Zone;
@@ -29,17 +39,30 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::answer::Answer;
 use self::forward::{Forwarded, Forwarder};
+pub use self::host::{HostFile, Resolvers};
+use self::share::{AtShare, Shares};
 use self::shuffle::Shuffle;
+use self::tcp::Connections;
 use crate::measures::MEASURES;
 use crate::overlay::DnsSockets;
 
 /// Seconds an answer may be kept. A task leaves its names before it is stopped, so a client that keeps one longer than this meets a dead
 /// address; Docker says 600. Short enough to forget a task, long enough to spare a busy client most questions.
 pub const TTL: u32 = 5;
-/// How long a silent TCP client keeps its connection: as long as a resolver waits for an answer.
-const TCP_IDLE: Duration = Duration::from_secs(5);
-/// Answers that wait for a slow TCP reader before its next question is read.
-const TCP_PENDING: usize = 16;
+/// Bytes of a message before its question.
+const HEADER: usize = 12;
+/// Questions of one container that are asked outside at a time, over UDP and TCP together; one more is refused. With answers
+/// that take a twentieth of a second these are 2,560 a second.
+const QUESTIONS_EACH: usize = 128;
+/// The same of all containers together: what Docker allows each of its resolvers.
+const QUESTIONS_MAX: usize = 1024;
+/// Connections of one container; one more closes the one that is idle longest. C libraries have one at a time.
+const CONNECTIONS_EACH: usize = 32;
+/// The same of all containers together.
+const CONNECTIONS_MAX: usize = 1024;
+/// What part of the descriptors this process may have connections take; questions, which take one for each resolver asked, a
+/// third of it. The rest is the control plane's.
+const PART_OF_DESCRIPTORS: usize = 8;
 
 /// What one container may know.
 #[derive(Clone, Debug, Default)]
@@ -53,24 +76,6 @@ pub struct ContainerZones {
 /// Why names cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The host's list of resolvers could not be read.
-    #[error("cannot read the resolvers of {path}")]
-    Resolvers {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The host's list of resolvers makes no sense.
-    #[error("cannot use the resolvers of {path}")]
-    Unusable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<hickory_server::net::NetError>,
-    },
     /// A container's socket cannot be used.
     #[error("cannot serve names to task {task}")]
     Socket {
@@ -85,34 +90,38 @@ pub enum Error {
 /// What serves one container; ends when it is dropped.
 struct Serving {
     _udp: AbortOnDropHandle<()>,
-    _tcp: hickory_server::Server<Handler>,
+    _tcp: AbortOnDropHandle<()>,
 }
 
 /// The server of all containers of a node.
 pub struct DnsServer {
-    forwarder: Arc<Forwarder>,
+    host: Arc<HostFile>,
     seed: u64,
+    questions: Arc<Shares>,
+    connections: Arc<Connections>,
     serving: Mutex<BTreeMap<TaskId, Serving>>,
 }
 
 impl DnsServer {
-    /// A server that asks the resolvers of a file in the manner of `/etc/resolv.conf`. The seed shuffles the answers.
-    pub fn new(resolv_conf: &Path, seed: u64) -> Result<Self, Error> {
-        let forwarder = Arc::new(Forwarder::new(resolv_conf)?);
-        Ok(Self { forwarder, seed, serving: Mutex::default() })
-    }
-    /// Reads the file again, for a host whose resolvers changed.
-    pub fn reload(&self) -> Result<(), Error> {
-        self.forwarder.reload()
+    /// A server that asks the resolvers a file of the host names at the time. The seed shuffles the answers.
+    pub fn new(host: Arc<HostFile>, seed: u64) -> Self {
+        let part = descriptors() / PART_OF_DESCRIPTORS;
+        let questions =
+            Shares::new(QUESTIONS_EACH, QUESTIONS_MAX.min(part / 3).max(1), AtShare::Refused);
+        let shares =
+            Shares::new(CONNECTIONS_EACH, CONNECTIONS_MAX.min(part).max(1), AtShare::Replaces);
+        let connections = Arc::new(Connections { shares, short: AtomicBool::new(false) });
+        Self { host, seed, questions, connections, serving: Mutex::default() }
     }
     /// Serves a container on this tokio runtime, until `stop` or for ever; what was served to it before ends. What its
-    /// zones do not know is asked of its own resolvers, or of the host's if it has none.
+    /// zones do not know is asked of its own resolvers, with its own options, or of the host's if it has none.
     pub fn serve(
         &self,
         task: TaskId,
         sockets: DnsSockets,
         view: Arc<ArcSwap<ContainerZones>>,
         resolvers: &[IpAddr],
+        options: &[String],
     ) -> Result<(), Error> {
         let socket = |source| Error::Socket { task, source };
         let udp = tokio::net::UdpSocket::from_std(sockets.udp).map_err(socket)?;
@@ -120,15 +129,12 @@ impl DnsServer {
         let hash = blake3::hash(task.to_string().as_bytes());
         let own = u64::from_le_bytes(*hash.as_bytes().first_chunk().expect("a hash has 32 bytes"));
         let shuffle = Arc::new(Shuffle::new(self.seed ^ own));
-        let forwarder = match resolvers {
-            [] => Arc::clone(&self.forwarder),
-            own => Arc::new(self.forwarder.to(own)?),
-        };
-        let handler = Handler { view, forwarder, shuffle };
-        let udp = AbortOnDropHandle::new(tokio::spawn(udp::serve(udp, handler.clone())));
-        let mut server = hickory_server::Server::new(handler);
-        server.register_listener(tcp, TCP_IDLE, TCP_PENDING);
-        self.serving().insert(task, Serving { _udp: udp, _tcp: server });
+        let forwarder = Forwarder::new(task, &self.host, resolvers, options, &self.questions);
+        let handler = Handler { view, forwarder: Arc::new(forwarder), shuffle };
+        let udp = tokio::spawn(udp::serve(udp, handler.clone()));
+        let tcp = tokio::spawn(tcp::serve(tcp, handler, task, Arc::clone(&self.connections)));
+        let (udp, tcp) = (AbortOnDropHandle::new(udp), AbortOnDropHandle::new(tcp));
+        self.serving().insert(task, Serving { _udp: udp, _tcp: tcp });
         Ok(())
     }
     /// Ends serving a container and closes its sockets.
@@ -143,6 +149,12 @@ impl DnsServer {
     fn serving(&self) -> MutexGuard<'_, BTreeMap<TaskId, Serving>> {
         self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many descriptors this process may have.
+fn descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
 }
 
 /// Answers one container.
@@ -180,7 +192,8 @@ impl RequestHandler for Handler {
         if let Some(edns) = &edns {
             builder.edns(edns);
         }
-        let message = builder.build(metadata, &found.answers, &found.authorities, &[], &[]);
+        let Forwarded { answers, authorities, additionals, .. } = &found;
+        let message = builder.build(metadata, answers, authorities, &[], additionals);
         match response.send_response(message).await {
             Ok(info) => info,
             Err(_) => {
@@ -193,6 +206,23 @@ impl RequestHandler for Handler {
 }
 
 impl Handler {
+    /// The answer to one message, as bytes; `None` if there is nothing to say.
+    async fn reply(&self, question: Vec<u8>, from: SocketAddr, by: Protocol) -> Option<Vec<u8>> {
+        let id = u16::from_be_bytes(*question.first_chunk()?);
+        let is_question = *question.get(2)? & 0x80 == 0;
+        // An answer is never answered: two servers would talk for ever.
+        if question.len() < HEADER || !is_question {
+            return None;
+        }
+        let Ok(request) = Request::from_bytes(question, from, by) else {
+            return Message::error_msg(id, OpCode::Query, ResponseCode::FormErr).to_vec().ok();
+        };
+        let (handle, mut answers) = BufDnsStreamHandle::new(from);
+        let reply = ResponseHandle::new(from, handle, by);
+        self.handle_request::<_, TokioTime>(&request, reply).await;
+        Some(answers.next().await?.into_parts().0)
+    }
+
     /// The records that answer; says how it went in the response's header.
     async fn find(&self, request: &Request, metadata: &mut Metadata) -> Forwarded {
         let nothing = Forwarded::default();
@@ -220,7 +250,7 @@ impl Handler {
             Answer::Unknown => {
                 let forward = view.forward;
                 drop(view);
-                return self.ask_outside(forward, name, kind, metadata).await;
+                return self.ask_outside(forward, request, metadata).await;
             }
             Answer::Empty => Vec::new(),
             Answer::Addresses(addresses) => {
@@ -240,8 +270,7 @@ impl Handler {
     async fn ask_outside(
         &self,
         forward: bool,
-        name: &Name,
-        kind: RecordType,
+        request: &Request,
         metadata: &mut Metadata,
     ) -> Forwarded {
         // On internal networks there is nothing else: a firm no, because C libraries repeat a question that was refused until they time out.
@@ -249,8 +278,14 @@ impl Handler {
             metadata.response_code = ResponseCode::NXDomain;
             return Forwarded::default();
         }
-        match self.forwarder.ask(name, kind).await {
-            Ok(found) => found,
+        let [query] = request.queries.queries() else { return Forwarded::default() };
+        match self.forwarder.ask(request, query.original().clone()).await {
+            Ok((code, found)) => {
+                metadata.response_code = code;
+                metadata.truncation = found.truncated;
+                metadata.authentic_data = found.authentic;
+                found
+            }
             Err(code) => {
                 metadata.response_code = code;
                 Forwarded::default()

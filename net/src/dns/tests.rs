@@ -2,9 +2,10 @@
 //! How it is reached from inside a container, and forwarding, is tested with the overlay.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 
-use hickory_proto::op::{Message, Query};
+use hickory_proto::op::Query;
+use hickory_proto::rr::RecordType;
 use skein_events::id::NetworkId;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -21,7 +22,9 @@ fn zone() -> Arc<Zone> {
     ]);
     let pointers = BTreeMap::from([(Ipv4Addr::new(10, 0, 1, 2), "web.1.abc".to_owned())]);
     let network = NetworkId::from_random([1; 16]);
-    Arc::new(Zone { network, name: "front".to_owned(), internal: false, addresses, pointers })
+    let (aliases, hosts) = (BTreeMap::new(), BTreeMap::new());
+    let name = "front".to_owned();
+    Arc::new(Zone { network, name, internal: false, addresses, aliases, hosts, pointers })
 }
 
 struct Served {
@@ -41,14 +44,14 @@ fn serve(forward: bool) -> Served {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("resolv.conf");
     std::fs::write(&file, "nameserver 127.0.0.11\n").unwrap();
-    let server = DnsServer::new(&file, 42).unwrap();
+    let server = DnsServer::new(Arc::new(HostFile::new(&file)), 42);
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     udp.set_nonblocking(true).unwrap();
     tcp.set_nonblocking(true).unwrap();
     let (at_udp, at_tcp) = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
     let view = Arc::new(ArcSwap::from_pointee(ContainerZones { zones: vec![zone()], forward }));
-    server.serve(task(), DnsSockets { udp, tcp }, view.clone(), &[]).unwrap();
+    server.serve(task(), DnsSockets { udp, tcp }, view.clone(), &[], &[]).unwrap();
     Served { server, view, udp: at_udp, tcp: at_tcp, _dir: dir }
 }
 
@@ -264,4 +267,55 @@ async fn any_datagram_is_answered_or_dropped() {
         }
     }
     served.server.stop(task());
+}
+
+/// Whether the server closes a connection now.
+async fn closed(client: &mut tokio::net::TcpStream) {
+    let end = client.read_u8().await;
+    assert!(end.is_err(), "{end:?}");
+}
+
+#[tokio::test]
+async fn one_container_has_so_many_connections_and_the_idle_ones_go_first() {
+    let served = serve(true);
+    let mut open = Vec::new();
+    for _ in 0..4 * CONNECTIONS_EACH {
+        open.push(tokio::net::TcpStream::connect(served.tcp).await.unwrap());
+    }
+    // All are accepted or closed when the newest is answered.
+    let mut newest = open.pop().unwrap();
+    let bytes = question("web.", RecordType::A).to_vec().unwrap();
+    newest.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
+    newest.write_all(&bytes).await.unwrap();
+    assert!(newest.read_u16().await.unwrap() > 12);
+    assert_eq!(served.server.connections.shares.count(), CONNECTIONS_EACH);
+    for client in &mut open[..3 * CONNECTIONS_EACH] {
+        closed(client).await;
+    }
+    drop((open, newest));
+    while served.server.connections.shares.count() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_silent_or_drips_or_does_not_read_loses_its_connection() {
+    let served = serve(true);
+    let mut silent = tokio::net::TcpStream::connect(served.tcp).await.unwrap();
+    let mut partial = tokio::net::TcpStream::connect(served.tcp).await.unwrap();
+    partial.write_all(&[0, 40, 1, 2]).await.unwrap();
+    closed(&mut silent).await;
+    closed(&mut partial).await;
+    // A byte now and then is no question.
+    let mut drip = tokio::net::TcpStream::connect(served.tcp).await.unwrap();
+    drip.write_all(&[0, 200]).await.unwrap();
+    let start = tokio::time::Instant::now();
+    while drip.write_all(&[0]).await.is_ok() {
+        tokio::time::sleep_until(tokio::time::Instant::now() + std::time::Duration::from_secs(1))
+            .await;
+        assert!(start.elapsed().as_secs() < 30, "it drips for ever");
+    }
+    let mut long = tokio::net::TcpStream::connect(served.tcp).await.unwrap();
+    long.write_all(&u16::MAX.to_be_bytes()).await.unwrap();
+    closed(&mut long).await;
 }

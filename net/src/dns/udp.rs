@@ -10,26 +10,21 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures::StreamExt as _;
-use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_server::net::BufDnsStreamHandle;
-use hickory_server::net::runtime::TokioTime;
 use hickory_server::net::xfer::Protocol;
-use hickory_server::server::{Request, RequestHandler as _, ResponseHandle};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 
 use super::batch::Batch;
 use super::shuffle::Shuffle;
-use super::{ContainerZones, Handler};
+use super::{ContainerZones, HEADER, Handler};
 use crate::measures::MEASURES;
 
 /// Different questions whose answers are kept for one container; then all are forgotten and learned anew.
 const KNOWN_MAX: usize = 64;
-/// Questions of one container that wait for an answer from outside; further ones are dropped, and asked again by who cares.
-const WAITING_MAX: usize = 256;
-const HEADER: usize = 12;
+/// Questions of one container over UDP that are being answered: its share of those asked outside, and as many on top whose
+/// answer is at hand. Further ones are dropped, and asked again by who cares.
+const WAITING_MAX: usize = 2 * super::QUESTIONS_EACH;
 /// A name that was said in the question: a pointer to there (RFC 1035 §4.1.4).
 const SAME_NAME: [u8; 2] = [0xc0, 12];
 /// What of an address' record is behind its name: type, class, time to live, length, four octets.
@@ -107,20 +102,7 @@ pub(super) async fn serve(socket: UdpSocket, handler: Handler) {
 /// Lets the handler answer; `None` if there is nothing to say.
 async fn ask(handler: Handler, question: Vec<u8>, from: SocketAddr) -> Option<Said> {
     let view = handler.view.load_full();
-    let is_question = *question.get(2)? & 0x80 == 0;
-    // An answer is never answered: two servers would talk for ever.
-    if question.len() < HEADER || !is_question {
-        return None;
-    }
-    let Ok(request) = Request::from_bytes(question.clone(), from, Protocol::Udp) else {
-        let id = u16::from_be_bytes([question[0], question[1]]);
-        let answer = Message::error_msg(id, OpCode::Query, ResponseCode::FormErr);
-        return Some(Said { question, from, answer: answer.to_vec().ok()?, view });
-    };
-    let (handle, mut answers) = BufDnsStreamHandle::new(from);
-    let reply = ResponseHandle::new(from, handle, Protocol::Udp);
-    handler.handle_request::<_, TokioTime>(&request, reply).await;
-    let answer = answers.next().await?.into_parts().0;
+    let answer = handler.reply(question.clone(), from, Protocol::Udp).await?;
     Some(Said { question, from, answer, view })
 }
 
@@ -205,7 +187,7 @@ impl Again {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use hickory_proto::op::Query;
+    use hickory_proto::op::{Message, OpCode, Query, ResponseCode};
     use hickory_proto::rr::rdata::{A, PTR};
     use hickory_proto::rr::{Name, RData, Record, RecordType};
 

@@ -47,7 +47,7 @@ fn containers_ask_resolvers_of_their_own() {
 
 /// The file is the host's; the resolvers are the container's.
 fn look_around(host_file: &str, resolvers: &[std::net::IpAddr]) {
-    use crate::dns::{ContainerZones, DnsServer};
+    use crate::dns::{ContainerZones, DnsServer, HostFile};
     use std::sync::Arc;
 
     let (a, b) = two_hosts();
@@ -59,6 +59,8 @@ fn look_around(host_file: &str, resolvers: &[std::net::IpAddr]) {
         name: "front".to_owned(),
         internal: false,
         addresses: [("web".to_owned(), vec![leg(2).ip, leg(3).ip])].into(),
+        aliases: [].into(),
+        hosts: [].into(),
         pointers: [(leg(2).ip, "web.1.abc".to_owned())].into(),
     };
     let zones = ContainerZones { zones: vec![Arc::new(zone)], forward: true };
@@ -90,8 +92,8 @@ fn look_around(host_file: &str, resolvers: &[std::net::IpAddr]) {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let server = DnsServer::new(path, 1).unwrap();
-                server.serve(task(2), dns, serving, resolvers).unwrap();
+                let server = DnsServer::new(Arc::new(HostFile::new(path)), 1);
+                server.serve(task(2), dns, serving, resolvers, &[]).unwrap();
                 ready.send(()).unwrap();
                 let _ = stopped.await;
             });
