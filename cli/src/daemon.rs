@@ -77,6 +77,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         data_root: data_root.clone(),
         run_root: run_root.clone(),
         avoid: vec![Subnet::containing(std::net::Ipv4Addr::new(10, 0, 0, 0), 8)],
+        guarded: args.metrics_addr.iter().map(SocketAddr::port).collect(),
     })?;
     let machine = Machine::open(Options {
         data: data_root.clone(),

@@ -7,17 +7,18 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::InfoBridgePort;
 use skein_events::id::{NetworkId, TaskId};
 use skein_events::unit::Subnet;
 use skein_events::view::overlay::{Leg, NodeNetwork};
 
 use super::firewall::{self, Before};
 use super::gateway;
-use super::link::{self, Inner};
+use super::guard::{Grant, Guards, Place};
+use super::link::{self, Inner, Row, container_port};
 use super::names::{BRIDGE, Names, task_port};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
+use super::outlet;
 use crate::overlay::{AttachLeg, DNS_ADDRESS, DnsSockets, Error};
 
 /// The loopback's index in a fresh namespace.
@@ -32,10 +33,11 @@ pub(super) struct WayOut {
     pub(super) subnet: Subnet,
 }
 
-/// Makes a container's namespace and pins it at a file.
+/// Makes a container's namespace and pins it at a file. If it has a way out, the namespace of those is there.
 pub(super) fn make(
     names: &Names,
     host: &Netns,
+    guards: &Guards,
     task: TaskId,
     legs: &[(AttachLeg, Netns)],
     out: Option<WayOut>,
@@ -54,16 +56,18 @@ pub(super) fn make(
                 inside.enter().map_err(at)?;
                 let inner =
                     Inner { netns: own.as_fd(), name: eth(index), index, mac: Some(leg.mac) };
-                plug(&mut Route::open()?, task, leg.network, &inner)?;
+                let of = Grant { port: task_port(task), mac: leg.mac, ip: leg.ip };
+                plug(&mut Route::open()?, guards, task, leg.network, &inner, of)?;
                 dress(&mut batch, task, index, leg.ip, leg.subnet.prefix());
                 index += 1;
             }
             if let Some(out) = out {
+                let outlet = Netns::open(&names.outlet_file()).map_err(at)?;
+                outlet.enter().map_err(at)?;
+                plug_out(&mut Route::open()?, names, task, out, index, eth(index), &own)?;
+                dress_out(&mut batch, task, index, out);
                 host.enter().map_err(at)?;
-                plug_out(names, task, out, index, &own)?;
-                dress(&mut batch, task, index, out.ip, out.subnet.prefix());
-                let route = link::default_route(gateway::address(out.subnet), index);
-                batch.push(format!("route task {task} out"), Mode::Create, route);
+                tell_host(names, task, out.ip)?;
             }
             own.enter().map_err(at)?;
             container.apply(batch)?;
@@ -106,19 +110,29 @@ fn listen(task: TaskId, before: Before) -> Result<DnsSockets, Error> {
     Ok(sockets)
 }
 
-/// Makes a leg; the socket is in the network's namespace.
+/// Makes a leg; the socket and this thread are in the network's namespace.
 fn plug(
     inside: &mut Route,
+    guards: &Guards,
     task: TaskId,
     network: NetworkId,
     inner: &Inner<'_>,
+    grant: Grant,
 ) -> Result<(), Error> {
     let bridge = link::named(inside, BRIDGE)?.ok_or(Error::UnknownNetwork(network))?;
     // A bridge takes the smallest packet size of its ports, and the tunnel is the first of them.
-    let pair = link::veth(&task_port(task), bridge.index, bridge.mtu, inner);
+    let pair = link::veth(&grant.port, bridge.index, bridge.mtu, inner);
     let mut batch = Batch::new();
     batch.push(format!("plug task {task} in network {network}"), Mode::Create, pair);
-    inside.apply(batch)
+    let held = link::port_options(&grant.port, container_port(false));
+    batch.push(format!("hold task {task} to its rows"), Mode::Change, held);
+    inside.apply(batch)?;
+    let port = link::named(inside, &grant.port)?.ok_or(Error::UnknownTask(task))?.index;
+    let row = RouteNetlinkMessage::NewNeighbour(Row::Port(grant.mac).message(port));
+    let mut batch = Batch::new();
+    batch.push(format!("tell network {network} where task {task} is"), Mode::Put, row);
+    inside.apply(batch)?;
+    guards.add(Place::Network(network), grant)
 }
 
 /// Makes a leg again that a container lost; the socket is in the network's namespace.
@@ -126,6 +140,7 @@ fn plug(
 /// It gets the first free name, which is the lost one's unless more were lost.
 pub(super) fn replug(
     names: &Names,
+    guards: &Guards,
     inside: &mut Route,
     network: &NodeNetwork,
     leg: &Leg,
@@ -133,6 +148,7 @@ pub(super) fn replug(
     let task = leg.task;
     let at = |source| kernel(format!("enter the namespace of task {task}"), source);
     let own = Netns::open(&names.task_file(task)).map_err(at)?;
+    let place = Netns::of_this_thread().map_err(at)?;
     netns::on_thread(|| {
         own.enter().map_err(at)?;
         let mut container = Route::open()?;
@@ -141,7 +157,10 @@ pub(super) fn replug(
         let name = (FIRST_LEG..).map(eth).find(free).expect("links are fewer than numbers");
         // Index 0: the kernel's choice.
         let inner = Inner { netns: own.as_fd(), name, index: 0, mac: Some(leg.mac) };
-        plug(inside, task, network.id, &inner)?;
+        let of = Grant { port: task_port(task), mac: leg.mac, ip: leg.ip };
+        let back = |source| kernel("go back to the network's namespace", source);
+        place.enter().map_err(back)?;
+        plug(inside, guards, task, network.id, &inner, of)?;
         let made = link::named(&mut container, &inner.name)?;
         let index = made.ok_or(Error::UnknownTask(task))?.index;
         let mut batch = Batch::new();
@@ -150,23 +169,24 @@ pub(super) fn replug(
     })
 }
 
-/// Makes the leg on the gateway bridge; this thread is in the host's namespace.
+/// Makes the leg to the outside; the socket is in the namespace of the ways out.
 fn plug_out(
+    inside: &mut Route,
     names: &Names,
     task: TaskId,
     out: WayOut,
     index: u32,
+    name: String,
     own: &Netns,
 ) -> Result<(), Error> {
-    let mut host = Route::open()?;
-    let gateway = names.gateway();
-    let gone = || kernel(format!("find bridge {gateway}"), io::ErrorKind::NotFound.into());
-    let bridge = link::named(&mut host, &gateway)?.ok_or_else(gone)?.index;
+    let gone = || kernel("find the bridge of the ways out", io::ErrorKind::NotFound.into());
+    let bridge = link::named(inside, BRIDGE)?.ok_or_else(gone)?.index;
     let port = names.gateway_port(out.ip);
-    let inner = Inner { netns: own.as_fd(), name: eth(index), index, mac: None };
+    let mac = Some(names.gateway_mac(out.ip));
+    let inner = Inner { netns: own.as_fd(), name, index, mac };
     let mut batch = Batch::new();
     batch.push(
-        format!("plug task {task} in bridge {gateway}"),
+        format!("plug task {task} in the ways out"),
         Mode::Create,
         link::veth(&port, bridge, None, &inner),
     );
@@ -175,10 +195,56 @@ fn plug_out(
         Mode::Change,
         link::alias(&port, task.to_string()),
     );
-    // Ports of this bridge reach the bridge and never each other.
-    let isolated = link::port_option(&port, InfoBridgePort::Isolated(true));
+    let isolated = link::port_options(&port, container_port(true));
     batch.push(format!("isolate link {port}"), Mode::Change, isolated);
+    inside.apply(batch)?;
+    outlet::hold(inside, names, task, out.ip)
+}
+
+/// Tells the host where a container is, so that nobody else can; this thread is in the host's namespace.
+fn tell_host(names: &Names, task: TaskId, ip: Ipv4Addr) -> Result<(), Error> {
+    let mut host = Route::open()?;
+    let gateway = names.gateway();
+    let gone = || kernel(format!("find bridge {gateway}"), io::ErrorKind::NotFound.into());
+    let bridge = link::named(&mut host, &gateway)?.ok_or_else(gone)?.index;
+    let row = Row::Neighbour(ip, names.gateway_mac(ip)).message(bridge);
+    let mut batch = Batch::new();
+    let row = RouteNetlinkMessage::NewNeighbour(row);
+    batch.push(format!("tell where task {task} is"), Mode::Put, row);
     host.apply(batch)
+}
+
+/// Makes a container's leg to the outside again, which it lost; the socket is in the namespace of the ways out.
+pub(super) fn replug_out(
+    names: &Names,
+    inside: &mut Route,
+    task: TaskId,
+    out: WayOut,
+) -> Result<(), Error> {
+    let at = |source| kernel(format!("enter the namespace of task {task}"), source);
+    let own = Netns::open(&names.task_file(task)).map_err(at)?;
+    netns::on_thread(|| {
+        own.enter().map_err(at)?;
+        let mut container = Route::open()?;
+        let mut batch = Batch::new();
+        // What it has of that leg leads nowhere any more.
+        for (index, ip, _) in link::addresses(&mut container)? {
+            if ip == out.ip {
+                let what = format!("remove the lost leg of task {task}");
+                batch.push(what, Mode::Remove, link::remove(index));
+            }
+        }
+        container.apply(batch)?;
+        let taken = link::links(&mut container)?;
+        let free = |name: &String| !taken.iter().any(|link| link.name == *name);
+        let name = (FIRST_LEG..).map(eth).find(free).expect("links are fewer than numbers");
+        plug_out(inside, names, task, out, 0, name.clone(), &own)?;
+        let made = link::named(&mut container, &name)?;
+        let index = made.ok_or(Error::UnknownTask(task))?.index;
+        let mut batch = Batch::new();
+        dress_out(&mut batch, task, index, out);
+        container.apply(batch)
+    })
 }
 
 fn eth(index: u32) -> String {
@@ -189,6 +255,12 @@ fn dress(batch: &mut Batch, task: TaskId, index: u32, ip: Ipv4Addr, prefix: u8) 
     let message = RouteNetlinkMessage::NewAddress(link::address(index, ip, prefix));
     batch.push(format!("give task {task} the address {ip}"), Mode::Create, message);
     batch.push(format!("set a leg of task {task} up"), Mode::Change, link::up(index));
+}
+
+fn dress_out(batch: &mut Batch, task: TaskId, index: u32, out: WayOut) {
+    dress(batch, task, index, out.ip, out.subnet.prefix());
+    let route = link::default_route(gateway::address(out.subnet), index);
+    batch.push(format!("route task {task} out"), Mode::Create, route);
 }
 
 /// Opens new sockets for names in a container's namespace.
@@ -231,13 +303,16 @@ fn unplug(container: &mut Route) -> Result<(), Error> {
 /// Removes what a container left outside a namespace that is gone: its ports, by name.
 pub(super) fn remove_ports(
     names: &Names,
-    host: &Netns,
     networks: &[std::path::PathBuf],
     task: TaskId,
     ip: Option<Ipv4Addr>,
 ) -> Result<(), Error> {
-    let remove = |place: &Netns, name: &str| {
+    let remove = |file: &Path, name: &str| {
         let at = |source| kernel(format!("look for ports of task {task}"), source);
+        if !netns::is_pinned(file) {
+            return Ok(());
+        }
+        let place = Netns::open(file).map_err(at)?;
         netns::on_thread(|| {
             place.enter().map_err(at)?;
             let mut batch = Batch::new();
@@ -245,9 +320,8 @@ pub(super) fn remove_ports(
             Route::open()?.apply(batch)
         })
     };
-    for file in networks.iter().filter(|file| netns::is_pinned(Path::new(file))) {
-        let at = |source| kernel(format!("open {}", file.display()), source);
-        remove(&Netns::open(file).map_err(at)?, &task_port(task))?;
+    for file in networks {
+        remove(file, &task_port(task))?;
     }
-    ip.map_or(Ok(()), |ip| remove(host, &names.gateway_port(ip)))
+    ip.map_or(Ok(()), |ip| remove(&names.outlet_file(), &names.gateway_port(ip)))
 }

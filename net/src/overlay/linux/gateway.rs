@@ -1,8 +1,8 @@
 //! The node's own bridge, over which containers reach the outside: its block of addresses, and who has which.
 //! Node-local: none of it is in the log, because no other node can see it.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -12,9 +12,10 @@ use netlink_packet_route::RouteNetlinkMessage;
 use skein_events::id::TaskId;
 use skein_events::unit::Subnet;
 
-use super::link;
+use super::link::{self, Link, Row};
 use super::names::{Names, Owner};
 use super::netlink::{Batch, Mode, Route, kernel};
+use super::netns;
 use crate::overlay::Error;
 
 /// Where bridges of containers are looked for by convention: private, and rarely routed in a data centre.
@@ -97,6 +98,54 @@ pub(super) fn ensure(
     route.apply(batch)
 }
 
+/// What this machine's stack makes of packets that come by the bridge: none of another source than its block, none for
+/// addresses of the loopback, no redirection, no IPv6.
+pub(super) fn harden(names: &Names) -> Result<(), Error> {
+    let name = names.gateway();
+    let set = |key: String, value: &str| {
+        let failed = |source| kernel(format!("set {key} of bridge {name}"), source);
+        netns::sysctl(&key, value).map_err(failed)
+    };
+    for (key, value) in [
+        ("rp_filter", "1"),
+        ("route_localnet", "0"),
+        ("accept_redirects", "0"),
+        ("send_redirects", "0"),
+        ("accept_local", "0"),
+    ] {
+        set(format!("ipv4/conf/{name}/{key}"), value)?;
+    }
+    set(format!("ipv6/conf/{name}/disable_ipv6"), "1")
+}
+
+/// Makes the rows that say where containers are those of the addresses handed out: what comes by the bridge changes none.
+pub(super) fn rows(
+    route: &mut Route,
+    names: &Names,
+    taken: &[(Ipv4Addr, TaskId)],
+) -> Result<(), Error> {
+    let name = names.gateway();
+    let gone = || kernel(format!("find bridge {name}"), io::ErrorKind::NotFound.into());
+    let bridge = link::named(route, &name)?.ok_or_else(gone)?.index;
+    let wanted: BTreeSet<Row> =
+        taken.iter().map(|(ip, _)| Row::Neighbour(*ip, names.gateway_mac(*ip))).collect();
+    let found: BTreeSet<Row> = link::rows(route)?
+        .into_iter()
+        .filter(|(index, row)| *index == bridge && matches!(row, Row::Neighbour(..)))
+        .map(|(_, row)| row)
+        .collect();
+    let mut batch = Batch::new();
+    for row in found.difference(&wanted) {
+        let message = RouteNetlinkMessage::DelNeighbour(row.message(bridge));
+        batch.push(format!("remove a row of bridge {name}"), Mode::Remove, message);
+    }
+    for row in wanted.difference(&found) {
+        let message = RouteNetlinkMessage::NewNeighbour(row.message(bridge));
+        batch.push(format!("write a row of bridge {name}"), Mode::Put, message);
+    }
+    route.apply(batch)
+}
+
 /// The bridge's own address: the first of its block.
 pub(super) fn address(subnet: Subnet) -> Ipv4Addr {
     subnet.nth(1).expect("a block has more than one address")
@@ -112,17 +161,18 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    /// What the kernel says: each port of the bridge is named after its address and has its task as alias.
-    pub(super) fn recover(route: &mut Route, names: &Names, subnet: Subnet) -> Result<Self, Error> {
-        let mut taken = BTreeMap::new();
-        for link in link::links(route)? {
-            let low = link.name.rsplit_once('-').and_then(|(_, n)| u32::from_str_radix(n, 16).ok());
-            let task = link.alias.parse();
-            if let (true, Some(low), Ok(task)) = (names.is_gateway_port(&link.name), low, task) {
-                taken.insert(Ipv4Addr::from_bits(subnet.base().to_bits() & !0xffff | low), task);
-            }
-        }
-        Ok(Self { subnet, taken, next: 2 })
+    /// What the kernel says: each port of the ways out is named after its address and has its task as alias.
+    pub(super) fn recover(links: &[Link], names: &Names, subnet: Subnet) -> Self {
+        let taken = links.iter().filter_map(|link| {
+            let low = names.gateway_port_of(&link.name)?;
+            let ip = Ipv4Addr::from_bits(subnet.base().to_bits() & !0xffff | low);
+            Some((ip, link.alias.parse().ok()?))
+        });
+        Self { subnet, taken: taken.collect(), next: 2 }
+    }
+    /// All that are handed out, and to whom.
+    pub(super) fn taken(&self) -> Vec<(Ipv4Addr, TaskId)> {
+        self.taken.iter().map(|(ip, task)| (*ip, *task)).collect()
     }
     /// Hands out one.
     pub(super) fn take(&mut self, task: TaskId) -> Result<Ipv4Addr, Error> {

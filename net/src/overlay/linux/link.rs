@@ -35,6 +35,20 @@ pub(super) struct Link {
     pub(super) controller: Option<u32>,
     pub(super) kind: Option<InfoKind>,
     pub(super) vxlan: Vec<InfoVxlan>,
+    /// Its options as port of a bridge.
+    pub(super) port: Vec<InfoBridgePort>,
+    /// The index of a pair's other end, in the namespace that is in.
+    pub(super) peer: Option<u32>,
+}
+
+/// What a container's port of a bridge is like. Where an Ethernet address is, is told by rows and not by whoever last claimed
+/// it, also in frames to groups of the link itself, which pass by every rule; and what is for nobody known is for no container.
+pub(super) fn container_port(isolated: bool) -> Vec<InfoBridgePort> {
+    vec![
+        InfoBridgePort::Learning(false),
+        InfoBridgePort::UnicastFlood(false),
+        InfoBridgePort::Isolated(isolated),
+    ]
 }
 
 /// All links of the socket's namespace.
@@ -66,11 +80,15 @@ fn read_link(message: RouteNetlinkMessage) -> Option<Link> {
             LinkAttribute::Mtu(mtu) => link.mtu = Some(mtu),
             LinkAttribute::IfAlias(alias) => link.alias = alias,
             LinkAttribute::Controller(index) => link.controller = Some(index),
+            LinkAttribute::Link(index) => link.peer = Some(index),
             LinkAttribute::LinkInfo(infos) => {
                 for info in infos {
                     match info {
                         LinkInfo::Kind(kind) => link.kind = Some(kind),
                         LinkInfo::Data(InfoData::Vxlan(data)) => link.vxlan = data,
+                        LinkInfo::PortData(InfoPortData::BridgePort(options)) => {
+                            link.port = options;
+                        }
                         _ => {}
                     }
                 }
@@ -249,8 +267,8 @@ pub(super) fn alias(name: &str, alias: String) -> RouteNetlinkMessage {
     ))
 }
 
-/// Sets an option of a link as port of its bridge.
-pub(super) fn port_option(name: &str, option: InfoBridgePort) -> RouteNetlinkMessage {
+/// Sets options of a link as port of its bridge.
+pub(super) fn port_options(name: &str, options: Vec<InfoBridgePort>) -> RouteNetlinkMessage {
     RouteNetlinkMessage::NewLink(link(
         0,
         false,
@@ -258,7 +276,7 @@ pub(super) fn port_option(name: &str, option: InfoBridgePort) -> RouteNetlinkMes
             LinkAttribute::IfName(name.to_owned()),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::PortKind(InfoPortKind::Bridge),
-                LinkInfo::PortData(InfoPortData::BridgePort(vec![option])),
+                LinkInfo::PortData(InfoPortData::BridgePort(options)),
             ]),
         ],
     ))
@@ -313,12 +331,12 @@ pub(super) enum Row {
     Neighbour(Ipv4Addr, Mac),
     /// The tunnel's: behind which endpoint an Ethernet address is.
     Remote(Mac, Ipv4Addr),
-    /// The bridge's: an Ethernet address is behind the tunnel.
+    /// The bridge's: an Ethernet address is behind the link, and behind no other.
     Port(Mac),
 }
 
 impl Row {
-    /// The row as a message about the tunnel device.
+    /// The row as a message about a link.
     pub(super) fn message(self, index: u32) -> NeighbourMessage {
         let mut message = NeighbourMessage::default();
         message.header.ifindex = index;
@@ -346,23 +364,20 @@ impl Row {
     }
 }
 
-/// The rows about one tunnel device; the addresses of the machine's own ports are left out.
-pub(super) fn rows(route: &mut Route, index: u32) -> Result<Vec<Row>, Error> {
+/// The rows about links, by their indexes; the addresses of the machine's own ports are left out, and what was learned.
+pub(super) fn rows(route: &mut Route) -> Result<Vec<(u32, Row)>, Error> {
     let mut rows = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Bridge] {
         let mut request = NeighbourMessage::default();
         request.header.family = family;
         let found = route.dump("list neighbours", RouteNetlinkMessage::GetNeighbour(request))?;
-        rows.extend(found.into_iter().filter_map(|message| read_row(message, index)));
+        rows.extend(found.into_iter().filter_map(read_row));
     }
     Ok(rows)
 }
 
-fn read_row(message: RouteNetlinkMessage, index: u32) -> Option<Row> {
+fn read_row(message: RouteNetlinkMessage) -> Option<(u32, Row)> {
     let RouteNetlinkMessage::NewNeighbour(message) = message else { return None };
-    if message.header.ifindex != index {
-        return None;
-    }
     let (mut address, mut destination, mut controller) = (None, None, false);
     for attribute in &message.attributes {
         match attribute {
@@ -378,10 +393,14 @@ fn read_row(message: RouteNetlinkMessage, index: u32) -> Option<Row> {
         }
     }
     let permanent = message.header.state == NeighbourState::Permanent;
-    match (message.header.family, destination) {
-        (AddressFamily::Inet, Some(ip)) if permanent => Some(Row::Neighbour(ip, address?)),
-        (AddressFamily::Bridge, Some(vtep)) => Some(Row::Remote(address?, vtep)),
-        (AddressFamily::Bridge, None) if controller && !permanent => Some(Row::Port(address?)),
-        _ => None,
-    }
+    let learned = matches!(message.header.state, NeighbourState::Reachable | NeighbourState::Stale);
+    let row = match (message.header.family, destination) {
+        (AddressFamily::Inet, Some(ip)) if permanent => Row::Neighbour(ip, address?),
+        (AddressFamily::Bridge, Some(vtep)) => Row::Remote(address?, vtep),
+        (AddressFamily::Bridge, None) if controller && !permanent && !learned => {
+            Row::Port(address?)
+        }
+        _ => return None,
+    };
+    Some((message.header.ifindex, row))
 }

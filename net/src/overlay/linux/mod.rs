@@ -4,12 +4,14 @@
 mod container;
 mod firewall;
 mod gateway;
+mod guard;
 mod link;
 mod names;
 mod netlink;
 mod netns;
 mod network;
 mod nft;
+mod outlet;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +21,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -30,12 +33,17 @@ use skein_events::view::overlay::NodeOverlay;
 use self::container::WayOut;
 use self::firewall::HostRules;
 use self::gateway::Addresses;
+use self::guard::{Closed, Grant, Guards, Place, Rules};
 pub(crate) use self::names::is_gateway;
-use self::names::{Names, Owner};
+use self::names::{Names, Owner, UPLINK};
 use self::netlink::{Route, kernel};
 use self::netns::Netns;
 use super::{AttachLeg, Attached, Error, Kernel, Outside, Unsynced};
 
+/// Ports on which daemons talk to each other: Docker's for managers and for gossip.
+const CONTROL_PORTS: [u16; 2] = [2377, 7946];
+/// How long the thread that watches the packet rules may outlive its daemon's kernel.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
 /// File of the data root that keeps the gateway bridge's block over restarts.
 const SUBNET_FILE: &str = "gateway-subnet";
 
@@ -50,6 +58,8 @@ pub struct Config {
     pub run_root: PathBuf,
     /// Blocks the gateway bridge must not use, such as the swarm's address pools.
     pub avoid: Vec<Subnet>,
+    /// Ports of this daemon that containers must not reach, beside those daemons talk to each other on.
+    pub guarded: Vec<u16>,
 }
 
 /// The kernel of this machine. Its calls block, so they run on tokio's blocking pool.
@@ -63,7 +73,11 @@ struct Inner {
     host: Netns,
     subnet: Subnet,
     root: String,
+    guarded: BTreeSet<u16>,
     addresses: Mutex<Addresses>,
+    guards: Guards,
+    /// What containers do not reach; held over every change of the namespace of the ways out.
+    outlet: Mutex<Closed>,
     /// Held over a whole `claim`, `sync` or `remove_all`: one of them at a time.
     synced: Mutex<Synced>,
 }
@@ -91,12 +105,22 @@ impl Linux {
         let mut route = Route::open()?;
         let file = config.data_root.join(SUBNET_FILE);
         let subnet = gateway::subnet(&mut route, &file, &names, &config.avoid)?;
-        let addresses = Mutex::new(Addresses::recover(&mut route, &names, subnet)?);
+        let addresses = Mutex::new(recover(&mut route, &names, subnet)?);
         let root = config.data_root.display().to_string();
-        let synced = Mutex::new(Synced::default());
-        let inner = Inner { names, host, subnet, root, addresses, synced };
+        let inner = Arc::new(Inner {
+            guarded: CONTROL_PORTS.into_iter().chain(config.guarded.iter().copied()).collect(),
+            guards: Guards::default(),
+            outlet: Mutex::default(),
+            synced: Mutex::default(),
+            names,
+            host,
+            subnet,
+            root,
+            addresses,
+        });
         inner.ensure_host(&mut locked(&inner.synced))?;
-        Ok(Self { inner: Arc::new(inner) })
+        watch(&inner)?;
+        Ok(Self { inner })
     }
 
     fn blocking<'a, T: Send + 'static>(
@@ -115,6 +139,50 @@ impl Linux {
         }
         .boxed()
     }
+}
+
+/// Who has which address on the ways out. Ports that an earlier version plugged in the host's own bridge are removed: their
+/// containers get new ones.
+fn recover(route: &mut Route, names: &Names, subnet: Subnet) -> Result<Addresses, Error> {
+    let mut ports = link::links(route)?;
+    ports.retain(|link| names.gateway_port_of(&link.name).is_some());
+    let mut batch = netlink::Batch::new();
+    for port in &ports {
+        let message = link::remove(port.index);
+        batch.push(format!("remove link {}", port.name), netlink::Mode::Remove, message);
+    }
+    route.apply(batch)?;
+    let file = names.outlet_file();
+    if netns::is_pinned(&file) {
+        let at = |source| kernel("look at the ways out", source);
+        let inside = Netns::open(&file).map_err(at)?;
+        ports.extend(netns::on_thread(|| {
+            inside.enter().map_err(at)?;
+            link::links(&mut Route::open()?)
+        })?);
+    }
+    Ok(Addresses::recover(&ports, names, subnet))
+}
+
+/// Writes the host's rules again as soon as somebody removes them, as `nft flush ruleset` does: until the next sync would be
+/// up to a minute.
+fn watch(inner: &Arc<Inner>) -> Result<(), Error> {
+    let (weak, table) = (Arc::downgrade(inner), inner.names.table());
+    let changes = nft::Watch::open(WATCH_PAUSE)?;
+    let watching = move || {
+        loop {
+            let removed = changes.removed(&table);
+            let Some(inner) = weak.upgrade() else { return };
+            if !removed {
+                continue;
+            }
+            if let Err(error) = inner.heal_rules() {
+                tracing::warn!(%error, "the packet rules were removed and cannot be written again");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("packet-rules".to_owned());
+    thread.spawn(watching).map(drop).map_err(|source| kernel("watch the packet rules", source))
 }
 
 impl Kernel for Linux {
@@ -156,30 +224,116 @@ impl Kernel for Linux {
 }
 
 impl Inner {
-    /// Gateway bridge, forwarding and packet rules, whatever was there.
+    /// Gateway bridge, ways out, forwarding and packet rules, whatever was there.
     fn ensure_host(&self, synced: &mut Synced) -> Result<(), Error> {
         let owner =
             Owner { id: self.names.id().to_owned(), port: synced.port, root: self.root.clone() };
-        let accept = synced.port.map(|port| (port, synced.members.clone()));
         let rules = HostRules {
             table: self.names.table(),
             bridge: self.names.gateway(),
             subnet: self.subnet,
-            accept,
+            accept: synced.port.map(|port| (port, synced.members.clone())),
+            guarded: self.guarded.iter().copied().collect(),
         };
         let last = synced.rules.take();
-        let generation = self.in_host(|| {
-            gateway::ensure(&mut Route::open()?, &self.names, &owner, self.subnet)?;
+        let (generation, closed) = self.in_host(|| {
+            let mut route = Route::open()?;
+            gateway::ensure(&mut route, &self.names, &owner, self.subnet)?;
+            gateway::harden(&self.names)?;
             let forward = |source| kernel("let packets be forwarded", source);
             netns::sysctl("ipv4/ip_forward", "1").map_err(forward)?;
             // Any change of rules by anybody raises the generation: unless it stands still, ours are written again.
             if last != Some((rules.clone(), nft::generation()?)) {
                 rules.apply()?;
             }
-            nft::generation()
+            Ok((nft::generation()?, self.closed(&mut route, synced)?))
         })?;
         synced.rules = Some((rules, generation));
+        let mut outlet = locked(&self.outlet);
+        *outlet = closed;
+        let taken = locked(&self.addresses).taken();
+        self.in_host(|| gateway::rows(&mut Route::open()?, &self.names, &taken))?;
+        if taken.is_empty() {
+            return self.remove_outlet();
+        }
+        self.ensure_outlet(&outlet, &taken, true)
+    }
+
+    /// What containers do not reach by way of the host. The socket is in its namespace.
+    fn closed(&self, route: &mut Route, synced: &Synced) -> Result<Closed, Error> {
+        let others = link::links(route)?;
+        let others = others.iter().filter_map(|link| Owner::read(&link.alias)?.port);
+        let own = link::addresses(route)?.into_iter().map(|(_, ip, _)| ip);
+        // A packet for everybody is for the host as well.
+        let everybody = [self.subnet.last(), Ipv4Addr::BROADCAST];
+        Ok(Closed {
+            uplink: UPLINK,
+            tunnels: others.chain(synced.port).collect(),
+            guarded: self.guarded.clone(),
+            gateway: Some((gateway::address(self.subnet), self.subnet)),
+            hosts: own.chain(everybody).chain(synced.members.iter().copied()).collect(),
+        })
+    }
+
+    /// The ways out of containers, held to what was handed out; if `heal`, also ports that were lost.
+    fn ensure_outlet(
+        &self,
+        closed: &Closed,
+        taken: &[(Ipv4Addr, TaskId)],
+        heal: bool,
+    ) -> Result<(), Error> {
+        let grant = |(ip, _): &(Ipv4Addr, TaskId)| Grant {
+            port: self.names.gateway_port(*ip),
+            mac: self.names.gateway_mac(*ip),
+            ip: *ip,
+        };
+        let rules =
+            Rules { closed: Some(closed.clone()), grants: taken.iter().map(grant).collect() };
+        outlet::visit(&self.names, &self.host, |inside| {
+            self.guards.set(Place::Gateway, rules)?;
+            if !heal {
+                return Ok(());
+            }
+            let ports = link::links(inside)?;
+            for (ip, task) in taken {
+                let name = self.names.gateway_port(*ip);
+                if ports.iter().any(|link| link.name == name) {
+                    outlet::hold(inside, &self.names, *task, *ip)?;
+                } else if netns::is_pinned(&self.names.task_file(*task)) {
+                    let out = WayOut { ip: *ip, subnet: self.subnet };
+                    container::replug_out(&self.names, inside, *task, out)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn remove_outlet(&self) -> Result<(), Error> {
+        self.guards.forget(Place::Gateway);
+        outlet::remove(&self.names)
+    }
+
+    /// Takes a task's address back, and with the last of them the ways out.
+    fn give_back(&self, task: TaskId) -> Result<(), Error> {
+        let _one = locked(&self.outlet);
+        let mut addresses = locked(&self.addresses);
+        let had = addresses.of(task).is_some();
+        addresses.give_back(task);
+        if had && addresses.taken().is_empty() {
+            drop(addresses);
+            self.remove_outlet()?;
+        }
         Ok(())
+    }
+
+    /// Writes the rules again if they are not as they were written last.
+    fn heal_rules(&self) -> Result<(), Error> {
+        let mut synced = locked(&self.synced);
+        let Some((_, last)) = &synced.rules else { return Ok(()) };
+        if *last == self.in_host(nft::generation)? {
+            return Ok(());
+        }
+        self.ensure_host(&mut synced)
     }
 
     fn in_host<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
@@ -249,11 +403,15 @@ impl Inner {
             failed.extend(result.err().map(|error| Unsynced { network, error: Box::new(error) }));
         };
         for id in self.networks()?.difference(&wanted) {
+            self.guards.forget(Place::Network(*id));
             note(*id, network::remove(&self.names, *id));
         }
         for network in &desired.networks {
             let port = desired.data_path_port;
-            note(network.id, network::sync(&self.names, &self.host, network, port, local));
+            note(
+                network.id,
+                network::sync(&self.names, &self.host, &self.guards, network, port, local),
+            );
         }
         if failed.is_empty() { Ok(()) } else { Err(Error::Networks(failed)) }
     }
@@ -279,12 +437,21 @@ impl Inner {
             Outside::Closed => None,
         };
         let out = gateway_ip.map(|ip| WayOut { ip, subnet: self.subnet });
-        match container::make(&self.names, &self.host, task, &legs, out) {
+        let made = (|| {
+            if out.is_some() {
+                let closed = locked(&self.outlet);
+                let taken = locked(&self.addresses).taken();
+                self.ensure_outlet(&closed, &taken, false)?;
+            }
+            container::make(&self.names, &self.host, &self.guards, task, &legs, out)
+        })();
+        match made {
             Ok(dns) => {
                 Ok(Attached { netns: self.names.task_file(task), gateway_ip, dns: Some(dns) })
             }
             Err(error) => {
-                locked(&self.addresses).give_back(task);
+                // The first error is the one that counts.
+                drop(self.give_back(task));
                 Err(error)
             }
         }
@@ -298,10 +465,9 @@ impl Inner {
             // Its namespace was unpinned by other hands, but a process may still keep it and with it the ports.
             let networks = self.networks()?;
             let files: Vec<_> = networks.iter().map(|id| self.names.network_file(*id)).collect();
-            container::remove_ports(&self.names, &self.host, &files, task, ip)?;
+            container::remove_ports(&self.names, &files, task, ip)?;
         }
-        locked(&self.addresses).give_back(task);
-        Ok(())
+        self.give_back(task)
     }
 
     fn attached(&self) -> Result<Vec<TaskId>, Error> {
@@ -332,15 +498,22 @@ impl Inner {
             self.detach(task)?;
         }
         for network in self.networks()? {
+            self.guards.forget(Place::Network(network));
             network::remove(&self.names, network)?;
         }
+        {
+            let _one = locked(&self.outlet);
+            self.remove_outlet()?;
+        }
+        // First, so that the watch does not write them again.
+        synced.rules = None;
         self.in_host(|| {
             let gateway = self.names.gateway();
             let mut batch = netlink::Batch::new();
             let message = link::remove_named(&gateway);
             batch.push(format!("remove bridge {gateway}"), netlink::Mode::Remove, message);
             Route::open()?.apply(batch)?;
-            nft::Transaction::removing(&self.names.table()).commit()
+            nft::Transaction::removing(nft::Family::Ip, &self.names.table()).commit()
         })?;
         *synced = Synced::default();
         Ok(())

@@ -11,6 +11,8 @@ use skein_events::unit::Mac;
 pub(super) const BRIDGE: &str = "br0";
 /// Its tunnel device.
 pub(super) const TUNNEL: &str = "vxlan0";
+/// The port of the bridge of ways out, in their own namespace, behind which the host's bridge is.
+pub(super) const UPLINK: &str = "up0";
 /// The table in a container's namespace.
 pub(super) const CONTAINER_TABLE: &str = "skein";
 /// What the file of a network's namespace begins with; a task's is its bare id.
@@ -67,11 +69,22 @@ impl Names {
     pub(super) fn gateway_port(&self, ip: Ipv4Addr) -> String {
         format!("sk{}-{:04x}", self.tag, ip.to_bits() & 0xffff)
     }
-    /// Whether a link of the host is a port of our gateway bridge.
-    pub(super) fn is_gateway_port(&self, link: &str) -> bool {
-        link.strip_prefix("sk")
-            .and_then(|n| n.strip_prefix(&*self.tag))
-            .is_some_and(|n| n.starts_with('-'))
+    /// The low half of the address whose port of the gateway bridge a link is, if it is one of ours.
+    pub(super) fn gateway_port_of(&self, link: &str) -> Option<u32> {
+        let low = link.strip_prefix("sk")?.strip_prefix(&*self.tag)?.strip_prefix('-')?;
+        u32::from_str_radix(low, 16).ok()
+    }
+    /// The port of the host's bridge behind which the containers' ways out are.
+    pub(super) fn uplink(&self) -> String {
+        format!("su{}", self.tag)
+    }
+    /// The file of the namespace of the ways out.
+    pub(super) fn outlet_file(&self) -> PathBuf {
+        self.netns.join(format!("{NETWORK_PREFIX}gateway"))
+    }
+    /// The Ethernet address of the container that has an address of the gateway bridge's block.
+    pub(super) fn gateway_mac(&self, ip: Ipv4Addr) -> Mac {
+        self.mac(&format!("leg {ip}"))
     }
     /// An Ethernet address for one of our bridges, the same after a restart.
     pub(super) fn mac(&self, purpose: &str) -> Mac {
@@ -135,12 +148,15 @@ mod tests {
         let names = Names::new("a data root", Path::new("/run/x"));
         let port = names.gateway_port(Ipv4Addr::new(172, 31, 255, 254));
         let task = TaskId::from_random([9; 16]);
-        for name in [names.gateway(), port.clone(), task_port(task)] {
+        for name in [names.gateway(), names.uplink(), port.clone(), task_port(task)] {
             assert!(name.len() <= 15, "{name}");
         }
-        assert!(names.is_gateway_port(&port));
-        assert!(!names.is_gateway_port(&names.gateway()));
-        assert!(!Names::new("another", Path::new("/run/x")).is_gateway_port(&port));
+        assert_eq!(names.gateway_port_of(&port), Some(0xfffe));
+        assert_eq!(names.gateway_port_of(&names.gateway()), None);
+        assert_eq!(names.gateway_port_of(&names.uplink()), None);
+        assert_eq!(Names::new("another", Path::new("/run/x")).gateway_port_of(&port), None);
+        let outlet = names.outlet_file();
+        assert_eq!(Names::network_of(outlet.file_name().unwrap().to_str().unwrap()), None);
         let network = NetworkId::from_random([3; 16]);
         let file = names.network_file(network);
         assert_eq!(Names::network_of(file.file_name().unwrap().to_str().unwrap()), Some(network));

@@ -9,10 +9,11 @@ use std::os::fd::AsFd;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::InfoBridgePort;
 use skein_events::id::NetworkId;
-use skein_events::view::overlay::NodeNetwork;
+use skein_events::view::overlay::{Leg, NodeNetwork};
 
 use super::container;
-use super::link::{self, Link, Row, Tunnel};
+use super::guard::{Grant, Guards, Place, Rules};
+use super::link::{self, Link, Row, Tunnel, container_port};
 use super::names::{BRIDGE, Names, TUNNEL, is_task_port, task_port};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
@@ -22,6 +23,7 @@ use crate::overlay::Error;
 pub(super) fn sync(
     names: &Names,
     host: &Netns,
+    guards: &Guards,
     desired: &NodeNetwork,
     port: u16,
     local: Option<Ipv4Addr>,
@@ -47,13 +49,25 @@ pub(super) fn sync(
         let mut outer = Route::open()?;
         inside.enter().map_err(|source| there("enter", source))?;
         let mut inner = Route::open()?;
-        let (bridge, tunnel) = devices(names, &mut outer, &mut inner, &inside, desired, &tunnel)?;
+        // Before anything is plugged in.
+        guards.set(Place::Network(desired.id), Rules { closed: None, grants: grants(desired) })?;
+        let (bridge, tunnel, ports) =
+            devices(names, &mut outer, &mut inner, &inside, desired, &tunnel)?;
         bridge_address(&mut inner, bridge, desired)?;
-        rows(&mut inner, tunnel, desired)
+        rows(&mut inner, tunnel, &ports, desired)?;
+        replug(names, guards, &mut inner, &ports, desired)
     })
 }
 
-/// Makes bridge, tunnel and ports be there and up; returns the indexes of bridge and tunnel.
+/// What may be sent from: by containers here, and by the tunnel for those elsewhere.
+fn grants(desired: &NodeNetwork) -> BTreeSet<Grant> {
+    let local = desired.local.iter().map(|leg| (task_port(leg.task), leg));
+    let peers = desired.peers.iter().map(|peer| (TUNNEL.to_owned(), &peer.leg));
+    let grant = |(port, leg): (String, &Leg)| Grant { port, mac: leg.mac, ip: leg.ip };
+    local.chain(peers).map(grant).collect()
+}
+
+/// Makes bridge, tunnel and ports be there and up; returns the indexes of bridge and tunnel, and the containers' ports.
 fn devices(
     names: &Names,
     outer: &mut Route,
@@ -61,7 +75,7 @@ fn devices(
     inside: &Netns,
     desired: &NodeNetwork,
     tunnel: &Tunnel,
-) -> Result<(u32, u32), Error> {
+) -> Result<(u32, u32, Vec<Link>), Error> {
     let id = desired.id;
     let mut links = link::links(inner)?;
     let find = |links: &[Link], name: &str| links.iter().find(|link| link.name == name).cloned();
@@ -111,18 +125,41 @@ fn devices(
     }
     if tunnel.controller != Some(bridge.index) {
         // Where an address is behind the tunnel is told by rows, not by whoever last claimed it.
-        let silent = link::port_option(TUNNEL, InfoBridgePort::Learning(false));
+        let silent = link::port_options(TUNNEL, vec![InfoBridgePort::Learning(false)]);
         batch.push(format!("keep the bridge of network {id} from learning"), Mode::Change, silent);
     }
-    inner.apply(batch)?;
-    for leg in &desired.local {
-        let port = task_port(leg.task);
-        let lost = !links.iter().any(|link| link.name == port);
-        if lost && netns::is_pinned(&names.task_file(leg.task)) {
-            container::replug(names, inner, desired, leg)?;
+    links.retain(|link| is_task_port(&link.name));
+    for port in &links {
+        let options = container_port(false);
+        if port.controller != Some(bridge.index) || !options.iter().all(|o| port.port.contains(o)) {
+            let message = link::port_options(&port.name, options);
+            batch.push(
+                format!("hold {} of network {id} to its rows", port.name),
+                Mode::Change,
+                message,
+            );
         }
     }
-    Ok((bridge.index, tunnel.index))
+    inner.apply(batch)?;
+    Ok((bridge.index, tunnel.index, links))
+}
+
+/// Makes legs again that containers lost.
+fn replug(
+    names: &Names,
+    guards: &Guards,
+    inner: &mut Route,
+    ports: &[Link],
+    desired: &NodeNetwork,
+) -> Result<(), Error> {
+    for leg in &desired.local {
+        let port = task_port(leg.task);
+        let lost = !ports.iter().any(|link| link.name == port);
+        if lost && netns::is_pinned(&names.task_file(leg.task)) {
+            container::replug(names, guards, inner, desired, leg)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives the bridge its one address.
@@ -147,25 +184,35 @@ fn bridge_address(inner: &mut Route, bridge: u32, desired: &NodeNetwork) -> Resu
     inner.apply(batch)
 }
 
-/// Makes neighbour and forwarding rows those of the peers, no more and no less.
-fn rows(inner: &mut Route, tunnel: u32, desired: &NodeNetwork) -> Result<(), Error> {
-    let wanted: BTreeSet<Row> = desired
-        .peers
-        .iter()
-        .flat_map(|peer| {
-            let (ip, mac) = (peer.leg.ip, peer.leg.mac);
-            [Row::Neighbour(ip, mac), Row::Remote(mac, peer.vtep), Row::Port(mac)]
-        })
-        .collect();
-    let found: BTreeSet<Row> = link::rows(inner, tunnel)?.into_iter().collect();
-    let mut batch = Batch::new();
-    for row in found.difference(&wanted) {
-        let message = RouteNetlinkMessage::DelNeighbour(row.message(tunnel));
-        batch.push("remove a row of the tunnel", Mode::Remove, message);
+/// Makes neighbour and forwarding rows those of the peers and of the containers here, no more and no less.
+fn rows(
+    inner: &mut Route,
+    tunnel: u32,
+    ports: &[Link],
+    desired: &NodeNetwork,
+) -> Result<(), Error> {
+    let mut wanted: BTreeSet<(u32, Row)> = BTreeSet::new();
+    for peer in &desired.peers {
+        let (ip, mac) = (peer.leg.ip, peer.leg.mac);
+        let rows = [Row::Neighbour(ip, mac), Row::Remote(mac, peer.vtep), Row::Port(mac)];
+        wanted.extend(rows.map(|row| (tunnel, row)));
     }
-    for row in wanted.difference(&found) {
-        let message = RouteNetlinkMessage::NewNeighbour(row.message(tunnel));
-        batch.push("write a row of the tunnel", Mode::Put, message);
+    for leg in &desired.local {
+        let name = task_port(leg.task);
+        let port = ports.iter().find(|link| link.name == name);
+        wanted.extend(port.map(|port| (port.index, Row::Port(leg.mac))));
+    }
+    let ours = |index: u32| index == tunnel || ports.iter().any(|port| port.index == index);
+    let found: BTreeSet<(u32, Row)> =
+        link::rows(inner)?.into_iter().filter(|(index, _)| ours(*index)).collect();
+    let mut batch = Batch::new();
+    for (index, row) in found.difference(&wanted) {
+        let message = RouteNetlinkMessage::DelNeighbour(row.message(*index));
+        batch.push("remove a row of a port", Mode::Remove, message);
+    }
+    for (index, row) in wanted.difference(&found) {
+        let message = RouteNetlinkMessage::NewNeighbour(row.message(*index));
+        batch.push("write a row of a port", Mode::Put, message);
     }
     inner.apply(batch)
 }

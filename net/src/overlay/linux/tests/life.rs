@@ -116,6 +116,7 @@ fn a_restarted_daemon_finds_its_containers() {
         data_root: first.run_root.with_file_name("data"),
         run_root: first.run_root.clone(),
         avoid: Vec::new(),
+        guarded: Vec::new(),
     };
     let again = netns::on_thread(|| {
         host.0.enter().unwrap();

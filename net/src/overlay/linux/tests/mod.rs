@@ -13,9 +13,11 @@ use super::netns::{self, Netns};
 use super::{Config, Linux};
 use crate::overlay::{AttachLeg, Attached, Error, Kernel, Outside};
 
+mod frames;
 mod life;
 mod names;
 mod rules;
+mod spoof;
 mod traffic;
 
 /// A namespace that stands for a machine.
@@ -125,6 +127,7 @@ fn config(id: &str, dir: &tempfile::TempDir) -> Config {
         data_root: dir.path().join("data"),
         run_root: dir.path().join("run"),
         avoid: vec!["10.0.0.0/8".parse().unwrap()],
+        guarded: vec![9323],
     }
 }
 
