@@ -44,8 +44,6 @@ use crate::{memory, screen, supervisor};
 
 /// Where the host lists its resolvers.
 const RESOLVERS: &str = "/etc/resolv.conf";
-/// What containers are given instead: the swarm's own resolver, asked for every name as it is (Docker's `ndots:0`).
-const CONTAINER_RESOLVERS: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
 
 /// Runs the daemon until it is told to stop.
 pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
@@ -116,7 +114,6 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
             },
             kernel: Arc::clone(&kernel),
             names: Arc::new(Served::new(dns, serving.handle().clone())),
-            resolv_conf: CONTAINER_RESOLVERS.to_owned(),
         },
         description: description.clone(),
         folder: data_root.join(skein_actors::offline::FOLDER),

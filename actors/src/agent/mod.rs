@@ -50,8 +50,6 @@ pub struct Tools {
     pub names: Arc<dyn Names>,
     /// What checks of containers come to.
     pub findings: Arc<Findings>,
-    /// Name servers, search list and such that containers are given beside the swarm's own.
-    pub resolv_conf: String,
 }
 
 /// Opens a link to the manager.

@@ -18,6 +18,8 @@ pub trait Names: Send + Sync + 'static {
     fn serve(&self, task: TaskId, sockets: DnsSockets, asker: Asker);
     /// A container asks no more.
     fn forget(&self, task: TaskId);
+    /// What `resolv.conf` of a container says that is made now, without what its service has of its own.
+    fn resolv_conf(&self) -> String;
 }
 
 /// What is known of a container that asks.
@@ -41,6 +43,9 @@ impl Names for Silent {
     fn update(&self, _: &BTreeMap<NetworkId, Zone>) {}
     fn serve(&self, _: TaskId, _: DnsSockets, _: Asker) {}
     fn forget(&self, _: TaskId) {}
+    fn resolv_conf(&self) -> String {
+        String::new()
+    }
 }
 
 /// The DNS server, kept up to date: each container sees the zones of its own networks.
@@ -121,5 +126,9 @@ impl Names for Served {
         self.known().containers.remove(&task);
         let _on = self.runtime.enter();
         self.server.stop(task);
+    }
+
+    fn resolv_conf(&self) -> String {
+        self.server.resolv_conf()
     }
 }

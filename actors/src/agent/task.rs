@@ -399,7 +399,7 @@ impl Life {
             env: task.env.clone(),
             netns: attached.netns.clone(),
             hosts,
-            resolv_conf: resolv_conf(&self.tools.resolv_conf, &task.spec.container.dns),
+            resolv_conf: resolv_conf(&self.tools.names.resolv_conf(), &task.spec.container.dns),
             hostname,
             labels,
             keep: keep(task.spec.log_driver.as_ref()),

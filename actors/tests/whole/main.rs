@@ -179,7 +179,6 @@ fn a_service_runs_heals_scales_and_goes() {
             kernel: Arc::new(Fake::new()),
             names: Arc::new(Silent),
             findings: Arc::new(Findings::new(Arc::clone(&clock))),
-            resolv_conf: String::new(),
         };
         let _agent = swarm.start_agent(description(), tools);
         until(&swarm, "the node is ready", |s| {

@@ -23,7 +23,7 @@ pub struct Zone {
     pub addresses: BTreeMap<String, Vec<Ipv4Addr>>,
     /// The same of what services call themselves besides: aliases, `tasks.<alias>`. Whoever shares an alias shares its answer.
     pub aliases: BTreeMap<String, Vec<Ipv4Addr>>,
-    /// The same of what containers call themselves: host names, whole container ids.
+    /// The same of what containers call themselves: host names, whole container ids, by which the short ones are found.
     pub hosts: BTreeMap<String, Vec<Ipv4Addr>>,
     /// Address → task name, for PTR.
     pub pointers: BTreeMap<Ipv4Addr, String>,

@@ -71,6 +71,24 @@ impl Resolvers {
         found
     }
 
+    /// What a container's file says while the host's says this: it asks us, and what it adds to names is as on the host.
+    pub fn for_containers(&self) -> String {
+        let mut text = format!("nameserver {DNS_ADDRESS}\n");
+        if !self.search.is_empty() {
+            text.push_str(&format!("search {}\n", self.search.join(" ")));
+        }
+        text.push_str("options");
+        for option in &self.options {
+            text.push_str(&format!(" {option}"));
+        }
+        // Docker's: names of the swarm have no dots and are asked for as they are.
+        if !self.options.iter().any(|option| option.starts_with("ndots:")) {
+            text.push_str(" ndots:0");
+        }
+        text.push('\n');
+        text
+    }
+
     pub(super) fn tries(&self) -> Tries {
         // The values and bounds of a C library (RES_TIMEOUT, RES_DFLRETRY, RES_MAXRETRANS, RES_MAXRETRY).
         let mut tries =
@@ -211,6 +229,20 @@ mod tests {
         let tries = read.tries();
         assert_eq!((tries.timeout, tries.attempts), (Duration::from_secs(1), 5));
         assert!(tries.rotate && !tries.tcp);
+    }
+
+    #[test]
+    fn containers_search_as_the_host_does_and_ask_us() {
+        let made = |text: &str| Resolvers::read(text).for_containers();
+        assert_eq!(made(""), "nameserver 127.0.0.11\noptions ndots:0\n");
+        assert_eq!(
+            made("nameserver 127.0.0.53\nsearch corp.example lan\noptions edns0 trust-ad\n"),
+            "nameserver 127.0.0.11\nsearch corp.example lan\noptions edns0 trust-ad ndots:0\n"
+        );
+        assert_eq!(
+            made("domain lan\noptions ndots:2 timeout:1"),
+            "nameserver 127.0.0.11\nsearch lan\noptions ndots:2 timeout:1\n"
+        );
     }
 
     #[test]

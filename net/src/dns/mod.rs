@@ -113,6 +113,10 @@ impl DnsServer {
         let connections = Arc::new(Connections { shares, short: AtomicBool::new(false) });
         Self { host, seed, questions, connections, serving: Mutex::default() }
     }
+    /// What `resolv.conf` of a container says that is made now.
+    pub fn resolv_conf(&self) -> String {
+        self.host.now().for_containers()
+    }
     /// Serves a container on this tokio runtime, until `stop` or for ever; what was served to it before ends. What its
     /// zones do not know is asked of its own resolvers, with its own options, or of the host's if it has none.
     pub fn serve(

@@ -144,7 +144,6 @@ impl Machine {
             },
             kernel: Arc::clone(&self.kernel) as _,
             names: Arc::new(Silent),
-            resolv_conf: String::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A network namespace that stands for a machine of its own, so that every test has the usual ports and rules.
 
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Gone when dropped, with every link and rule in it.
 pub(crate) struct Host {
     holder: Child,
+    own_files: bool,
 }
 
 /// What a process said.
@@ -23,14 +25,26 @@ pub(crate) struct Said {
 
 impl Host {
     pub(crate) fn new() -> Self {
-        let script = "ip link set lo up && echo ready && exec sleep infinity";
+        Self::unshared(&["--net"], "true")
+    }
+
+    /// One whose `/etc` is this folder, filled with what the machine has there.
+    pub(crate) fn with_etc(folder: &std::path::Path) -> Self {
+        let folder = folder.display();
+        let script = format!("cp -a /etc/. {folder} && mount --bind {folder} /etc");
+        Self::unshared(&["--net", "--mount"], &script)
+    }
+
+    fn unshared(what: &[&str], script: &str) -> Self {
+        let script = format!("{script} && ip link set lo up && echo ready && exec sleep infinity");
         let mut holder = Command::new("unshare")
-            .args(["--net", "--", "sh", "-c", script])
+            .args(what)
+            .args(["--", "sh", "-c", &script])
             .stdout(Stdio::piped())
             .spawn()
             .expect("unshare is part of every Debian");
         let stdout = holder.stdout.take().expect("it is piped");
-        let host = Self { holder };
+        let host = Self { holder, own_files: what.contains(&"--mount") };
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("a line can be read");
         assert_eq!(line, "ready\n", "a network namespace cannot be made: tests need root");
@@ -45,8 +59,25 @@ impl Host {
     /// A command that will run in there.
     pub(crate) fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.id())).arg("--").arg(program);
+        command.arg(format!("--net=/proc/{}/ns/net", self.id()));
+        if self.own_files {
+            command.arg(format!("--mount=/proc/{}/ns/mnt", self.id()));
+        }
+        command.arg("--").arg(program);
         command
+    }
+
+    /// A socket in there.
+    pub(crate) fn udp(&self, at: &str) -> UdpSocket {
+        let place =
+            std::fs::File::open(format!("/proc/{}/ns/net", self.id())).expect("it is there");
+        let open = || {
+            nix::sched::setns(&place, nix::sched::CloneFlags::CLONE_NEWNET)
+                .expect("it can be entered");
+            UdpSocket::bind(at).expect("the address is free")
+        };
+        // A thread of its own, which never goes anywhere else.
+        std::thread::scope(|scope| scope.spawn(open).join().expect("it does not panic"))
     }
 
     /// Runs a script in there, which must succeed.

@@ -13,6 +13,7 @@ mod host;
 mod lasting;
 mod network;
 mod registry;
+mod resolvers;
 mod scenario;
 mod supervised;
 mod terminal;
