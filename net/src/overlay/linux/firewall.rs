@@ -51,6 +51,11 @@ impl HostRules {
         }
         if let Some((port, members)) = &self.accept {
             to.set(MEMBERS, members.iter().map(|member| member.octets().to_vec()));
+            // To a member, what a program sends is this machine's word: only tunnels speak to tunnels.
+            let to_tunnels = [Piece::Protocol(UDP), Piece::Port(*port)];
+            to.chain("output", Hook::Output);
+            let program = [Piece::ToOneOf(MEMBERS), Piece::OfProgram, Piece::Count, Piece::Drop];
+            to.rule("output", &[&to_tunnels[..], &program].concat());
             // Members send from elsewhere, and by the way the answer would go: not from this machine, and not from a
             // container, whatever source they write.
             for stranger in [Piece::FromNot(MEMBERS), Piece::In("lo"), Piece::WrongWay] {

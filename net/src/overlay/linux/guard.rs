@@ -16,6 +16,7 @@ use crate::overlay::Error;
 
 const TABLE: &str = "skein";
 const CHAIN: &str = "prerouting";
+const INPUT: &str = "input";
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 
@@ -152,6 +153,9 @@ impl Rules {
             &[Piece::EtherType(ARP), Piece::PlainArp, Piece::GrantedArp(GRANTS), Piece::Accept],
         );
         to.rule(CHAIN, &[Piece::Count, Piece::Drop]);
+        // These enter without the chain above being asked.
+        to.chain(INPUT, Hook::BridgeInput);
+        to.rule(INPUT, &[Piece::ToLinkGroup, Piece::Count, Piece::Drop]);
         to.commit()
     }
 }

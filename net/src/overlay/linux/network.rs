@@ -48,6 +48,9 @@ pub(super) fn sync(
         host.enter().map_err(|source| there("leave", source))?;
         let mut outer = Route::open()?;
         inside.enter().map_err(|source| there("enter", source))?;
+        // The bridge's own stack answers what comes by the bridge, not what a port keeps for itself: frames to a group of the
+        // link, some of which no rule of a bridge sees.
+        netns::sysctl("ipv4/conf/all/rp_filter", "1").map_err(|source| there("guard", source))?;
         let mut inner = Route::open()?;
         // Before anything is plugged in.
         guards.set(Place::Network(desired.id), Rules { closed: None, grants: grants(desired) })?;

@@ -114,10 +114,14 @@ pub(super) struct Set {
 pub(super) enum Hook {
     /// Frames that enter a bridge by one of its ports, before it learns or forwards. What no rule accepts is dropped.
     BridgePrerouting,
+    /// Frames that a bridge keeps for its own machine, also those it keeps without asking `BridgePrerouting`.
+    BridgeInput,
     /// Packets for this namespace; plain filter priority.
     Input,
     /// Packets passing through; plain filter priority.
     Forward,
+    /// Packets made here; plain filter priority.
+    Output,
     /// Packets made here, where destinations are translated.
     OutputNat,
     /// Packets leaving, where sources are translated.
@@ -129,8 +133,10 @@ impl Hook {
     fn parts(self) -> (u32, i32, &'static str, u32) {
         match self {
             Self::BridgePrerouting => (0, -200, "filter", DROP),
+            Self::BridgeInput => (1, -200, "filter", ACCEPT),
             Self::Input => (1, 0, "filter", ACCEPT),
             Self::Forward => (2, 0, "filter", ACCEPT),
+            Self::Output => (3, 0, "filter", ACCEPT),
             Self::OutputNat => (3, -100, "nat", ACCEPT),
             Self::PostroutingNat => (4, 100, "nat", ACCEPT),
         }
@@ -160,6 +166,10 @@ pub(super) enum Piece<'a> {
     ToOneOf(Set),
     /// Its destination port is in this set; only after `Protocol`.
     PortOneOf(Set),
+    /// A program has sent it; what the kernel makes, such as a tunnel's packets, is nobody's.
+    OfProgram,
+    /// A frame to a group of the link itself, which bridges do not forward (IEEE 802.1D).
+    ToLinkGroup,
     /// A frame's type, as it stands in the frame: one with a VLAN tag has that type.
     EtherType(u16),
     /// An ARP message about IPv4 over Ethernet; only after `EtherType`.
@@ -542,6 +552,21 @@ impl Piece<'_> {
             Piece::PortOneOf(set) => {
                 at.payload(TRANSPORT, 2, 2);
                 at.lookup(*set, false);
+            }
+            Piece::OfProgram => {
+                const META_USER: u32 = 10;
+                const AT_LEAST: u32 = 5;
+                at.meta(META_USER);
+                at.expression("cmp", |at| {
+                    at.number(1, REGISTER);
+                    at.number(2, AT_LEAST);
+                    at.nest(3, |at| at.bytes(1, &[0; 4]));
+                });
+            }
+            Piece::ToLinkGroup => {
+                // All of the group's address but its last octet: the few beyond 0x0f are no container's either.
+                at.payload(LINK, 0, 5);
+                at.compare(false, &[0x01, 0x80, 0xc2, 0, 0]);
             }
             Piece::EtherType(kind) => {
                 at.payload(LINK, 12, 2);

@@ -96,11 +96,24 @@ pub(super) fn ip(from: Ipv4Addr, to: Ipv4Addr, protocol: u8, rest: &[u8]) -> Vec
     let mut header = vec![0x45, 0, length[0], length[1], 0, 1, 0, 0, 64, protocol, 0, 0];
     header.extend(from.octets());
     header.extend(to.octets());
-    let sum: u32 = header.chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]]))).sum();
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    let sum = checksum(&header);
+    header[10..12].copy_from_slice(&sum);
     [&header[..], rest].concat()
+}
+
+/// A ping, with what is to come back.
+pub(super) fn ping(from: Ipv4Addr, to: Ipv4Addr, text: &[u8]) -> Vec<u8> {
+    assert_eq!(text.len() % 2, 0, "words are summed");
+    let mut message = [&[8, 0, 0, 0, 0, 7, 0, 7], text].concat();
+    let sum = checksum(&message);
+    message[2..4].copy_from_slice(&sum);
+    ip(from, to, 1, &message)
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 2] {
+    let sum: u32 = bytes.chunks(2).map(|w| u32::from(u16::from_be_bytes([w[0], w[1]]))).sum();
+    let sum = (sum & 0xffff) + (sum >> 16);
+    (!u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap()).to_be_bytes()
 }
 
 /// An ARP message: 1 asks, 2 answers.

@@ -32,6 +32,7 @@ fn nft_reads_the_rules_as_meant() {
         {"chain":{"family":"ip","hook":"postrouting","name":"postrouting","policy":"accept","prio":100,"table":"OURS","type":"nat"}}
         {"chain":{"family":"ip","hook":"forward","name":"forward","policy":"accept","prio":0,"table":"OURS","type":"filter"}}
         {"chain":{"family":"ip","hook":"input","name":"input","policy":"accept","prio":0,"table":"OURS","type":"filter"}}
+        {"chain":{"family":"ip","hook":"output","name":"output","policy":"accept","prio":0,"table":"OURS","type":"filter"}}
         {"rule":{"chain":"postrouting","expr":[{"match":{"left":{"payload":{"field":"saddr","protocol":"ip"}},"op":"==","right":{"prefix":{"addr":"BLOCK","len":20}}}},{"match":{"left":{"meta":{"key":"oifname"}},"op":"!=","right":"OURS"}},{"counter":{"bytes":0,"packets":0}},{"masquerade":null}],"family":"ip","table":"OURS"}}
         {"rule":{"chain":"forward","expr":[{"match":{"left":{"meta":{"key":"oifname"}},"op":"==","right":"OURS"}},{"match":{"left":{"ct":{"key":"state"}},"op":"in","right":["established","related"]}},{"accept":null}],"family":"ip","table":"OURS"}}
         {"rule":{"chain":"forward","expr":[{"match":{"left":{"meta":{"key":"oifname"}},"op":"==","right":"OURS"}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
@@ -40,6 +41,7 @@ fn nft_reads_the_rules_as_meant() {
         {"rule":{"chain":"input","expr":[{"match":{"left":{"payload":{"field":"dport","protocol":"udp"}},"op":"==","right":4789}},{"match":{"left":{"payload":{"field":"saddr","protocol":"ip"}},"op":"!=","right":"@members"}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
         {"rule":{"chain":"input","expr":[{"match":{"left":{"payload":{"field":"dport","protocol":"udp"}},"op":"==","right":4789}},{"match":{"left":{"meta":{"key":"iifname"}},"op":"==","right":"lo"}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
         {"rule":{"chain":"input","expr":[{"match":{"left":{"payload":{"field":"dport","protocol":"udp"}},"op":"==","right":4789}},{"match":{"left":{"fib":{"flags":["saddr","iif"],"result":"oif"}},"op":"==","right":"0"}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
+        {"rule":{"chain":"output","expr":[{"match":{"left":{"payload":{"field":"dport","protocol":"udp"}},"op":"==","right":4789}},{"match":{"left":{"payload":{"field":"daddr","protocol":"ip"}},"op":"==","right":"@members"}},{"match":{"left":{"meta":{"key":"skuid"}},"op":">=","right":0}},{"counter":{"bytes":0,"packets":0}},{"drop":null}],"family":"ip","table":"OURS"}}
     "#]].assert_eq(&rules.replace(&rules[start..end], "BLOCK"));
     let inside = stdout("", daemon.in_task(task(2), "nft -j list ruleset"));
     let inside = read(inside)
@@ -75,6 +77,11 @@ fn nft_reads_the_rules_of_bridges_as_meant() {
                 iifname . ether saddr . ip saddr @grants accept
                 arp htype 1 arp ptype ip arp hlen 6 arp plen 4 iifname . ether saddr . arp saddr ip @grants iifname . arp saddr ether . arp saddr ip @grants accept
                 counter drop
+            }
+
+            chain input {
+                type filter hook input priority filter; policy accept;
+                ether daddr 01:80:c2:00:00:00/40 counter drop
             }
         }
     "#]].assert_eq(&short(network));
@@ -127,6 +134,11 @@ fn nft_reads_the_rules_of_bridges_as_meant() {
                 iifname . ether saddr . ip saddr @grants accept
                 arp htype 1 arp ptype ip arp hlen 6 arp plen 4 iifname . ether saddr . arp saddr ip @grants iifname . arp saddr ether . arp saddr ip @grants accept
                 counter drop
+            }
+
+            chain input {
+                type filter hook input priority filter; policy accept;
+                ether daddr 01:80:c2:00:00:00/40 counter drop
             }
         }
     "#]].assert_eq(&short(outlet));

@@ -1,7 +1,7 @@
 //! What a hostile container sends, as root and with packet sockets: held to what it was given, on both bridges.
 //! Each attack is also made with the rules away, so that it is known to be one.
 
-use super::frames::{EVERYBODY, Tap, arp, ethernet, holds, ip, syn, udp, vxlan};
+use super::frames::{EVERYBODY, Tap, arp, ethernet, holds, ip, ping, syn, udp, vxlan};
 use super::*;
 
 const IPV4: u16 = 0x0800;
@@ -141,7 +141,21 @@ fn on_an_overlay_a_container_is_held_to_its_addresses() {
     let far = ethernet(own(3).0, own(2).0, IPV4, &udp((own(2).1, 1), (own(3).1, 9), HONEST));
     let there = two.tap(task(3), "eth0");
     assert_eq!(heard(&there, &from, &remote, &far), [""; 0]);
-    // Frames a bridge keeps for itself teach it nothing.
+    // Frames a bridge keeps for itself teach it nothing and are answered by nobody: not to whom they claim to be from.
+    let groups = |text: &'static [u8]| {
+        move |last: u8| {
+            let asked = ping(own(4).1, gateway.1, text);
+            ethernet(Mac([1, 0x80, 0xc2, 0, 0, last]), own(2).0, IPV4, &asked)
+        }
+    };
+    let reflected = || {
+        for last in 0..16 {
+            from.send(&groups(b"reflected?")(last));
+        }
+        from.send(&honest);
+        by.until(HONEST).iter().filter(|frame| holds(frame, b"reflected?")).count()
+    };
+    assert_eq!(reflected(), 0);
     for last in 0..16 {
         let group = Mac([1, 0x80, 0xc2, 0, 0, last]);
         let claimed = udp((own(4).1, 1), (own(5).1, 9), PLACE);
@@ -159,9 +173,10 @@ fn on_an_overlay_a_container_is_held_to_its_addresses() {
     one.in_task(task(5), "ip neigh flush all");
     assert!(one.pings(task(5), own(4).1));
     // The same frames without the rules, and with them again.
-    one.in_network(net(), "nft flush ruleset");
+    one.in_network(net(), "nft flush ruleset; echo 0 >/proc/sys/net/ipv4/conf/all/rp_filter");
     let open = heard(&by, &from, &attacks, &honest);
     assert!(open.len() > attacks.len() * 8 / 10, "{} of {}", open.len(), attacks.len());
+    assert!(reflected() > 0);
     one.sync(&desired);
     assert_eq!(heard(&by, &from, &attacks, &honest), [""; 0]);
     // Those lies were believed.
@@ -324,19 +339,23 @@ fn the_tunnels_port_hears_members_by_their_own_way_only() {
         let inner = udp((leg(3).ip, 1111), (leg(2).ip, 9999), text.as_bytes());
         vxlan(4096, &ethernet(leg(2).mac, leg(3).mac, IPV4, &inner))
     };
-    let send = |host: &Host, from: Ipv4Addr, text: &str| {
+    let send = |host: &Host, from: Ipv4Addr, to: Ipv4Addr| {
         netns::on_thread(|| {
             host.0.enter().unwrap();
             let socket = std::net::UdpSocket::bind((from, 0)).unwrap();
-            socket.send_to(&frame(text), (A, 4789)).unwrap();
-        });
+            socket.send_to(&frame("from-a-program"), (to, 4789)).is_ok()
+        })
     };
     let by = one.tap(task(2), "eth0");
     assert!(one.pings(task(2), leg(3).ip));
-    // A program of the same machine, with a member's address, whoever's it is.
-    send(&a, A, "from-here");
+    // No program of a member speaks to a tunnel's port, here or there; to others it may.
+    assert!(!send(&a, A, A) && !send(&b, B, A) && !send(&a, A, B));
+    assert!(send(&a, A, Ipv4Addr::new(10, 9, 0, 7)));
+    // Nor with the rules of that away, from here: with a member's address, whoever's it is.
+    a.ok("nft flush chain ip $(nft list tables | grep -o 'skein-[0-9a-f]*') output");
+    send(&a, A, A);
     a.ok("ip addr add 10.9.0.2/32 dev lo");
-    send(&a, B, "from-here-as-member");
+    send(&a, B, A);
     a.ok("ip addr del 10.9.0.2/32 dev lo");
     let edge = Tap::open(&a.0, "edge");
     let side = mac(&a.ok("ip -o link show side"));
@@ -345,12 +364,13 @@ fn the_tunnels_port_hears_members_by_their_own_way_only() {
     // Nor a sender that is nobody's there, though a member says it.
     let inner = udp((Ipv4Addr::new(10, 0, 1, 77), 1), (leg(2).ip, 9), b"from-nobody");
     let nobody = vxlan(4096, &ethernet(leg(2).mac, Mac([2, 0, 0, 0, 0, 8]), IPV4, &inner));
-    netns::on_thread(|| {
-        b.0.enter().unwrap();
-        let socket = std::net::UdpSocket::bind((B, 0)).unwrap();
-        socket.send_to(&nobody, (A, 4789)).unwrap();
-    });
-    send(&b, B, "<honest>");
+    let (wire, near) = (Tap::open(&b.0, "wire"), mac(&a.ok("ip -o link show wire")));
+    let by_wire = |text: &[u8]| {
+        let packet = udp((B, 1111), (A, 4789), text);
+        wire.send(&ethernet(near, Mac([2, 0, 0, 0, 0, 7]), IPV4, &packet));
+    };
+    by_wire(&nobody);
+    by_wire(&frame("<honest>"));
     let frames = by.until(b"<honest>");
     assert!(!frames.iter().any(|frame| holds(frame, b"from-")), "{frames:?}");
     let six = a.ok("ss -Hlun6 'sport = 4789' || true");
