@@ -167,3 +167,43 @@ fn a_container_that_opens_connections_without_end_has_its_share_and_no_more() {
     }
     assert_eq!(daemon.addresses("greedy.1", "modest").len(), 1);
 }
+
+#[test]
+fn a_daemon_without_a_free_descriptor_says_so_once_and_answers_again_when_it_has_one() {
+    let daemon = Daemon::with_swarm();
+    daemon.ok(
+        "service create --detach --name web --replicas 2 --network shop --endpoint-mode dnsrr \
+         --stop-grace-period 0s hello:1 sleep 900",
+    );
+    daemon.await_replicas("web", "2/2");
+    let pid = daemon.process("web.1");
+    let limit = |count: &str| {
+        let said = daemon.sh(&format!("prlimit --pid {} --nofile={count}:20000", daemon.pid()));
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    let inside =
+        |script: &str| daemon.sh(&format!("nsenter --net=/proc/{pid}/ns/net sh -c '{script}'"));
+    // None is left: what is open stays open, nothing new is.
+    limit("3");
+    let connected = inside(
+        "for i in 1 2 3 4 5 6; do (sleep 3 | timeout 20 busybox nc 127.0.0.11 53 >/dev/null 2>&1 &) ; done",
+    );
+    assert_eq!(connected.code, 0, "{connected:?}");
+    until("it is said", || daemon.words().contains("cannot accept containers").then_some(()));
+    // Datagrams need no descriptor.
+    let asked = inside("timeout 9 busybox nslookup -type=a web 127.0.0.11");
+    assert_eq!(asked.stdout.matches("Address: 10.").count(), 2, "{asked:?}");
+    limit("20000");
+    // A question over TCP: its length, an id, recursion, one question for the addresses of `web`.
+    let question = "\\000\\025\\022\\064\\001\\000\\000\\001\\000\\000\\000\\000\\000\\000\\003web\\000\\000\\001\\000\\001";
+    until("connections are answered again", || {
+        let ask = format!(
+            "(printf \"{question}\"; sleep 1) | timeout 9 busybox nc 127.0.0.11 53 | wc -c"
+        );
+        let bytes: usize = inside(&ask).stdout.trim().parse().unwrap_or(0);
+        // More than a header: two addresses.
+        (bytes > 40).then_some(())
+    });
+    let words = daemon.words();
+    assert_eq!(words.matches("cannot accept containers").count(), 1, "{words}");
+}
