@@ -18,7 +18,6 @@ use super::link::{self, Inner, Row, container_port};
 use super::names::{BRIDGE, Names, task_port};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
-use super::outlet;
 use crate::overlay::{AttachLeg, DNS_ADDRESS, DnsSockets, Error};
 
 /// The loopback's index in a fresh namespace.
@@ -198,7 +197,13 @@ fn plug_out(
     let isolated = link::port_options(&port, container_port(true));
     batch.push(format!("isolate link {port}"), Mode::Change, isolated);
     inside.apply(batch)?;
-    outlet::hold(inside, names, task, out.ip)
+    let gone = || kernel(format!("find link {port}"), io::ErrorKind::NotFound.into());
+    let index = link::named(inside, &port)?.ok_or_else(gone)?.index;
+    let row = Row::Port(names.gateway_mac(out.ip)).message(index);
+    let mut batch = Batch::new();
+    let row = RouteNetlinkMessage::NewNeighbour(row);
+    batch.push(format!("tell where task {task} is"), Mode::Put, row);
+    inside.apply(batch)
 }
 
 /// Tells the host where a container is, so that nobody else can; this thread is in the host's namespace.

@@ -294,14 +294,10 @@ impl Inner {
             if !heal {
                 return Ok(());
             }
-            let ports = link::links(inside)?;
-            for (ip, task) in taken {
-                let name = self.names.gateway_port(*ip);
-                if ports.iter().any(|link| link.name == name) {
-                    outlet::hold(inside, &self.names, *task, *ip)?;
-                } else if netns::is_pinned(&self.names.task_file(*task)) {
-                    let out = WayOut { ip: *ip, subnet: self.subnet };
-                    container::replug_out(&self.names, inside, *task, out)?;
+            for (ip, task) in outlet::hold(inside, &self.names, taken)? {
+                if netns::is_pinned(&self.names.task_file(task)) {
+                    let out = WayOut { ip, subnet: self.subnet };
+                    container::replug_out(&self.names, inside, task, out)?;
                 }
             }
             Ok(())

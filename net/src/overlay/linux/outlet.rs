@@ -5,12 +5,16 @@
 //!
 //! It is there while a container has a way out, and no longer.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::InfoBridgePort;
 use skein_events::id::TaskId;
 
-use super::link::{self, Inner, Row, container_port};
+use super::link::{self, Inner, Link, Row, container_port};
 use super::names::{BRIDGE, Names, UPLINK};
 use super::netlink::{Batch, Mode, Route, kernel};
 use super::netns::{self, Netns};
@@ -104,43 +108,54 @@ fn devices(
         let plugged = link::port(far.index, bridge.index);
         batch.push(format!("plug {UPLINK} in the bridge of the ways out"), Mode::Change, plugged);
     }
-    let silent = netlink_packet_route::link::InfoBridgePort::Learning(false);
+    let silent = InfoBridgePort::Learning(false);
     if far.controller != Some(bridge.index) || !far.port.contains(&silent) {
         let silent = link::port_options(UPLINK, vec![silent]);
         batch.push("keep the bridge of the ways out from learning", Mode::Change, silent);
     }
     let row = Row::Port(names.mac("gateway")).message(far.index);
-    let row = netlink_packet_route::RouteNetlinkMessage::NewNeighbour(row);
+    let row = RouteNetlinkMessage::NewNeighbour(row);
     batch.push("tell the ways out where the host is", Mode::Put, row);
     inner.apply(batch)
 }
 
-/// Holds a container's port to what it was given; the socket is in the namespace of the ways out.
+/// Holds containers' ports to what they were given, where they are not; gives those whose port is lost. The socket is in the
+/// namespace of the ways out.
 pub(super) fn hold(
     inner: &mut Route,
     names: &Names,
-    task: TaskId,
-    ip: std::net::Ipv4Addr,
-) -> Result<(), Error> {
-    let name = names.gateway_port(ip);
-    let gone = || kernel(format!("find link {name}"), io::ErrorKind::NotFound.into());
-    let port = link::named(inner, &name)?.ok_or_else(gone)?;
-    let bridge = link::named(inner, BRIDGE)?.ok_or_else(gone)?;
-    let mut batch = Batch::new();
-    if port.controller != Some(bridge.index) || !port.up {
-        let plugged = link::port(port.index, bridge.index);
-        batch.push(format!("plug task {task} in the ways out"), Mode::Change, plugged);
-    }
+    taken: &[(Ipv4Addr, TaskId)],
+) -> Result<Vec<(Ipv4Addr, TaskId)>, Error> {
+    let links = link::links(inner)?;
+    let gone = || kernel(format!("find {BRIDGE}"), io::ErrorKind::NotFound.into());
+    let bridge = links.iter().find(|link| link.name == BRIDGE).ok_or_else(gone)?.index;
+    let links: BTreeMap<&str, &Link> = links.iter().map(|link| (&*link.name, link)).collect();
+    let rows: BTreeSet<(u32, Row)> = link::rows(inner)?.into_iter().collect();
     // Ports of this bridge reach the host's and never each other.
     let options = container_port(true);
-    if port.controller != Some(bridge.index) || !options.iter().all(|o| port.port.contains(o)) {
-        let message = link::port_options(&name, options);
-        batch.push(format!("isolate link {name}"), Mode::Change, message);
+    let (mut lost, mut batch) = (Vec::new(), Batch::new());
+    for (ip, task) in taken {
+        let name = names.gateway_port(*ip);
+        let Some(port) = links.get(&*name) else {
+            lost.push((*ip, *task));
+            continue;
+        };
+        if port.controller != Some(bridge) || !port.up {
+            let plugged = link::port(port.index, bridge);
+            batch.push(format!("plug task {task} in the ways out"), Mode::Change, plugged);
+        }
+        if port.controller != Some(bridge) || !options.iter().all(|o| port.port.contains(o)) {
+            let message = link::port_options(&name, options.clone());
+            batch.push(format!("isolate link {name}"), Mode::Change, message);
+        }
+        let row = Row::Port(names.gateway_mac(*ip));
+        if port.controller != Some(bridge) || !rows.contains(&(port.index, row)) {
+            let row = RouteNetlinkMessage::NewNeighbour(row.message(port.index));
+            batch.push(format!("tell where task {task} is"), Mode::Put, row);
+        }
     }
-    let row = Row::Port(names.gateway_mac(ip)).message(port.index);
-    let row = netlink_packet_route::RouteNetlinkMessage::NewNeighbour(row);
-    batch.push(format!("tell where task {task} is"), Mode::Put, row);
-    inner.apply(batch)
+    inner.apply(batch)?;
+    Ok(lost)
 }
 
 /// Removes it with all that is in it.
