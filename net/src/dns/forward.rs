@@ -5,7 +5,7 @@
 //! still waited for. Bounded in number and time; no resolver of its own choice if there is none.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,11 +13,14 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
-use hickory_proto::rr::Record;
+use hickory_proto::rr::domain::usage::{IN_ADDR_ARPA_127, INVALID, IP6_ARPA_1, LOCALHOST, ONION};
+use hickory_proto::rr::rdata::{A, AAAA, PTR};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_server::server::Request;
 use skein_events::id::TaskId;
 use tokio::time::Instant;
 
+use super::TTL;
 use super::host::{HostFile, Resolvers, Tries};
 use super::share::Shares;
 use super::upstream::{self, DATAGRAM_MAX};
@@ -83,6 +86,9 @@ impl Forwarder {
         request: &Request,
         query: Query,
     ) -> Result<(ResponseCode, Forwarded), ResponseCode> {
+        if let Some(known) = special(&query) {
+            return known;
+        }
         let resolvers = match &self.whom {
             Whom::Host(file) => file.now(),
             Whom::Own(resolvers) => Arc::clone(resolvers),
@@ -114,6 +120,30 @@ impl Forwarder {
         let Message { answers, authorities, additionals, .. } = answer;
         Ok((code, Forwarded { answers, authorities, additionals, truncated, authentic }))
     }
+}
+
+/// Names that no resolver is asked for (RFC 6761 §6.3 and §6.4, RFC 7686): some of them would tell a stranger's address.
+fn special(query: &Query) -> Option<Result<(ResponseCode, Forwarded), ResponseCode>> {
+    let (name, kind) = (query.name(), query.query_type());
+    if INVALID.zone_of(name) || ONION.zone_of(name) {
+        return Some(Err(ResponseCode::NXDomain));
+    }
+    let here =
+        LOCALHOST.zone_of(name) || IN_ADDR_ARPA_127.zone_of(name) || IP6_ARPA_1.zone_of(name);
+    if !here {
+        return None;
+    }
+    let forwards = LOCALHOST.zone_of(name);
+    let data = match kind {
+        RecordType::A if forwards => Some(RData::A(A(Ipv4Addr::LOCALHOST))),
+        RecordType::AAAA if forwards => Some(RData::AAAA(AAAA(Ipv6Addr::LOCALHOST))),
+        RecordType::PTR if !forwards => Some(RData::PTR(PTR(Name::clone(&LOCALHOST)))),
+        _ => None,
+    };
+    let record = |data| Record::from_rdata(name.clone(), TTL, data);
+    let found =
+        Forwarded { answers: data.map(record).into_iter().collect(), ..Forwarded::default() };
+    Some(Ok((ResponseCode::NoError, found)))
 }
 
 /// The question as it is asked outside. Of the options only what changes the answer: cookies and the like are between neighbours.
@@ -192,11 +222,7 @@ async fn ask_in_order(
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use hickory_proto::op::OpCode;
-    use hickory_proto::rr::rdata::A;
-    use hickory_proto::rr::{Name, RData, RecordType};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, UdpSocket};
     use tokio_util::task::AbortOnDropHandle;
@@ -398,6 +424,25 @@ mod tests {
             let (found, took) = outcome(ways, options).await;
             assert_eq!(found, *expected, "{ways:?} {options}");
             assert!(took <= *at_most, "{ways:?} {options}: {took}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_nobodys_are_asked_of_nobody() {
+        let said = |name: &str, kind| {
+            let known = special(&Query::query(Name::from_ascii(name).unwrap(), kind))?;
+            Some(known.map(|(_, found)| found.answers.first().map(|r| r.data.to_string())))
+        };
+        let no = Some(Err(ResponseCode::NXDomain));
+        assert_eq!(said("nobody.Invalid.", RecordType::A), no);
+        assert_eq!(said("a.b.onion.", RecordType::AAAA), no);
+        let yes = |text: &str| Some(Ok(Some(text.to_owned())));
+        assert_eq!(said("localhost.", RecordType::A), yes("127.0.0.1"));
+        assert_eq!(said("x.LOCALHOST.", RecordType::AAAA), yes("::1"));
+        assert_eq!(said("9.0.0.127.in-addr.arpa.", RecordType::PTR), yes("localhost."));
+        assert_eq!(said("localhost.", RecordType::MX), Some(Ok(None)));
+        for name in ["example.org.", "invalid.org.", "localhost.org.", "notlocalhost.", "lan."] {
+            assert_eq!(said(name, RecordType::A), None, "{name}");
         }
     }
 
