@@ -141,7 +141,11 @@ fn change(from: &BTreeSet<Grant>, to: &BTreeSet<Grant>) -> Result<(), Error> {
 
 impl Rules {
     fn write(&self) -> Result<(), Error> {
-        let mut to = Transaction::replacing(Family::Bridge, TABLE);
+        // Where nobody ever wrote rules there is none to wait for.
+        let mut to = match nft::generation()? {
+            nft::UNTOUCHED => Transaction::making(Family::Bridge, TABLE),
+            _ => Transaction::replacing(Family::Bridge, TABLE),
+        };
         to.set(GRANTS, self.grants.iter().map(Grant::element));
         to.chain(CHAIN, Hook::BridgePrerouting);
         if let Some(closed) = &self.closed {

@@ -352,6 +352,9 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// The generation of a namespace whose rules were never changed.
+pub(super) const UNTOUCHED: u32 = 1;
+
 /// The number of the last change to the rules of this thread's namespace, by anybody.
 pub(super) fn generation() -> Result<u32, Error> {
     const WHAT: &str = "read the generation of the packet rules";
