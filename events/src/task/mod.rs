@@ -66,6 +66,23 @@ pub enum TaskState {
 }
 
 impl TaskState {
+    /// All of them, in their order.
+    pub const ALL: [Self; 13] = [
+        Self::Pending,
+        Self::Assigned,
+        Self::Accepted,
+        Self::Preparing,
+        Self::Ready,
+        Self::Starting,
+        Self::Running,
+        Self::Complete,
+        Self::Shutdown,
+        Self::Failed,
+        Self::Rejected,
+        Self::Remove,
+        Self::Orphaned,
+    ];
+
     /// Docker's word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 use skein_events::time::Time;
 
@@ -15,6 +16,8 @@ use super::moment;
 pub(crate) const YES_NO: [&str; 4] = ["true", "false", "1", "0"];
 /// Most values a query may hold: beyond it a list would cost more than its answer.
 const VALUES_MAX: usize = 10_000;
+/// Bytes a pattern may be compiled into: any that a person writes; one made to be large is refused.
+const PATTERN_MAX: usize = 64 << 10;
 
 /// A query's filters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,22 @@ pub(crate) struct ListQuery {
     pub(crate) status: Option<String>,
     /// Whether ended containers are listed too.
     pub(crate) all: Option<String>,
+}
+
+/// Alternatives that are regular expressions, as Docker's for names: one that is part of a text or matches a part of it.
+/// Made once a list, because making one costs more than asking it.
+pub(crate) struct Patterns<'a> {
+    literal: &'a [String],
+    patterns: Vec<Regex>,
+}
+
+impl Patterns<'_> {
+    /// Whether one of the alternatives fits; none asked for means everything.
+    pub(crate) fn fit(&self, text: &str) -> bool {
+        self.literal.is_empty()
+            || self.literal.iter().any(|whole| whole == text)
+            || self.patterns.iter().any(|pattern| pattern.is_match(text))
+    }
 }
 
 impl ListQuery {
@@ -100,22 +119,19 @@ impl Filters {
         wanted.is_empty() || wanted.iter().any(|w| text.starts_with(w.as_str()))
     }
 
-    /// Whether one of the alternatives is part of the text; `^` and `$` hold one to its beginning or end, as in Docker's patterns.
-    pub(crate) fn part(&self, key: &str, text: &str) -> bool {
-        let fits = |wanted: &String| {
-            let (start, rest) = match wanted.strip_prefix('^') {
-                Some(rest) => (true, rest),
-                None => (false, wanted.as_str()),
-            };
-            match (start, rest.strip_suffix('$')) {
-                (true, Some(whole)) => text == whole,
-                (true, None) => text.starts_with(rest),
-                (false, Some(end)) => text.ends_with(end),
-                (false, None) => text.contains(rest),
-            }
+    /// The alternatives of a key as patterns.
+    pub(crate) fn patterns(&self, key: &str) -> Result<Patterns<'_>, ApiError> {
+        let literal = self.get(key);
+        let pattern = |text: &String| {
+            RegexBuilder::new(text).size_limit(PATTERN_MAX).build().map_err(|_| {
+                let shown: String = text.chars().take(64).collect();
+                ApiError::invalid(format!(
+                    "Invalid filter '{key}={}': it is no regular expression, or too large a one",
+                    shown.escape_debug()
+                ))
+            })
         };
-        let wanted = self.get(key);
-        wanted.is_empty() || wanted.iter().any(fits)
+        Ok(Patterns { literal, patterns: literal.iter().map(pattern).collect::<Result<_, _>>()? })
     }
 
     /// Refuses an alternative of a key that has only these.
@@ -203,7 +219,7 @@ mod tests {
             for text in [text, inner.clone(), format!("{{\"until\":[\"{inner}\"]}}")] {
                 if let Ok(filters) = Filters::parse(&text, &["until", "name", "label"]) {
                     drop(filters.until(Time(now)));
-                    filters.part("name", &inner);
+                    drop(filters.patterns("name").map(|all| all.fit(&inner)));
                     filters.labels(&[(inner.clone(), text)]);
                 }
             }
@@ -235,10 +251,23 @@ mod tests {
             ("^shop$", true),
             ("^ho", false),
             ("x", false),
+            ("s.op", true),
+            ("web|shop", true),
+            ("^s[ghi]+o", true),
+            ("SHOP", false),
+            (r"sh\\.op", false),
         ] {
             let text = format!(r#"{{"name":["{wanted}"]}}"#);
             let filters = Filters::parse(&text, &["name"]).unwrap();
-            assert_eq!(filters.part("name", "shop"), fits, "{wanted}");
+            assert_eq!(filters.patterns("name").unwrap().fit("shop"), fits, "{wanted}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_or_too_large_is_refused() {
+        for bad in ["(", "[a", "a{99999}", "((a{100}){100}){100}"] {
+            let filters = Filters::parse(&format!(r#"{{"name":["{bad}"]}}"#), &["name"]).unwrap();
+            assert!(filters.patterns("name").is_err(), "{bad}");
         }
     }
 

@@ -10,6 +10,7 @@ mod filters;
 mod health;
 mod metrics;
 mod moment;
+mod ordered;
 mod rehearse;
 mod rendered;
 mod serve;
@@ -119,9 +120,9 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// A value as JSON.
+/// A value as JSON, its maps in order.
 fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_vec(value) {
+    match ordered::to_string(value) {
         Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(error) => ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,

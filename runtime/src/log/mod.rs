@@ -113,6 +113,7 @@ impl Cutter {
                 None if open.len() >= PIECE_MAX => PIECE_MAX,
                 None => break,
             };
+            let end = if open[end - 1] == b'\n' { end } else { whole_letters(&open[..end]) };
             to.write(&open[..end], self.stream, time);
             done += end;
         }
@@ -125,6 +126,16 @@ impl Cutter {
             to.write(&self.rest, self.stream, time);
             self.rest.clear();
         }
+    }
+}
+
+/// Where a piece ends that is cut by its length alone: not within a letter of UTF-8, which would be lost on both sides.
+fn whole_letters(piece: &[u8]) -> usize {
+    let begins = |byte: &u8| byte & 0b1100_0000 != 0b1000_0000;
+    let last = piece.len() - piece.iter().rev().take(4).position(begins).map_or(0, |n| n + 1);
+    match std::str::from_utf8(&piece[last..]) {
+        Err(error) if error.error_len().is_none() && last > 0 => last,
+        _ => piece.len(),
     }
 }
 
@@ -194,9 +205,12 @@ mod tests {
 
     fn read(dir: &Path) -> Vec<Line> {
         let mut reader = read::Reader::open(dir, LogsSpec::default()).unwrap();
-        std::iter::from_fn(|| Some(reader.batch().unwrap()).filter(|b| !b.is_empty()))
-            .flatten()
-            .collect()
+        let mut lines: Vec<Line> =
+            std::iter::from_fn(|| Some(reader.batch().unwrap()).filter(|b| !b.is_empty()))
+                .flatten()
+                .collect();
+        lines.extend(reader.finish());
+        lines
     }
 
     #[test]
@@ -212,7 +226,7 @@ mod tests {
         let lines = read(dir.path());
         let texts: Vec<&str> = lines.iter().map(|line| line.log.as_str()).collect();
         assert_eq!(texts[..3], ["one\n", "bad \u{fffd}\n", "two\n"]);
-        assert_eq!((texts[3].len(), texts[4]), (PIECE_MAX, "xxx"));
+        assert_eq!((texts.len(), texts[3].len()), (4, PIECE_MAX + 3));
         assert_eq!(lines[1].stream, Stream::Stderr);
         let raw = fs::read_to_string(dir.path().join("log")).unwrap();
         assert_eq!(

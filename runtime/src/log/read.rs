@@ -1,4 +1,5 @@
 //! Reading what a container said: the last so many lines, a span of time, and on and on across turned-over files.
+//! A line that was too long to be written at once is put together again, so that a line is a line for whoever reads.
 //! Blocks, and is told from outside when there may be more; nothing here looks again by itself.
 
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ const FILES_MAX: u32 = 10_000;
 /// How often the files are listed before what was found is taken, be it of one moment or not: a shim that was killed
 /// between two renames never makes the newest.
 const LOOKS_MAX: u32 = 1_000;
+/// Bytes of a line that are put together: what no terminal shows and no tool expects is told in parts as long as this.
+const LINE_MAX: usize = 1 << 20;
 
 /// One reader's place in the files of one container.
 #[derive(Debug)]
@@ -27,6 +30,10 @@ pub(crate) struct Reader {
     files: VecDeque<File>,
     /// The beginning of a line whose end is not there yet.
     rest: Vec<u8>,
+    /// Lines of either stream whose last piece is not there yet.
+    open: [Option<Line>; 2],
+    /// Lines to pass over: they end before the last ones wanted, and among pieces of those.
+    skip: u64,
     /// A line after the wanted time was seen.
     over: bool,
 }
@@ -36,7 +43,9 @@ impl Reader {
     pub(crate) fn open(dir: &Path, wanted: LogsSpec) -> io::Result<Self> {
         fs::metadata(dir)?;
         let files = listed(dir)?.into_iter().rev().map(|(_, file)| file).collect();
-        let mut reader = Self { dir: dir.to_owned(), wanted, files, rest: Vec::new(), over: false };
+        let (rest, open) = (Vec::new(), [None, None]);
+        let mut reader =
+            Self { dir: dir.to_owned(), wanted, files, rest, open, skip: 0, over: false };
         if let Some(lines) = reader.wanted.tail {
             reader.skip_to_last(lines)?;
         }
@@ -66,6 +75,14 @@ impl Reader {
         Ok(Vec::new())
     }
 
+    /// What was said last without a newline, once nothing more will follow.
+    pub(crate) fn finish(&mut self) -> Vec<Line> {
+        let mut lines: Vec<Line> = self.open.iter_mut().filter_map(Option::take).collect();
+        lines.sort_by_key(|line| line.time);
+        lines.retain(|line| self.is_told(line));
+        lines
+    }
+
     /// Whether nothing more can be wanted.
     pub(crate) fn is_over(&self) -> bool {
         self.over
@@ -78,17 +95,45 @@ impl Reader {
         while let Some(newline) = self.rest[done..].iter().position(|byte| *byte == b'\n') {
             let line = parse(&self.rest[done..done + newline]);
             done += newline + 1;
-            let Some(line) = line else { continue };
-            if self.wanted.until.is_some_and(|until| line.time > until) {
+            let Some(piece) = line else { continue };
+            if self.wanted.until.is_some_and(|until| piece.time > until) {
                 self.over = true;
                 break;
             }
-            if wants(&self.wanted, &line) {
+            if let Some(line) = self.joined(piece)
+                && self.is_told(&line)
+            {
                 lines.push(line);
             }
         }
         self.rest.drain(..done);
         lines
+    }
+
+    /// The line that a piece completes. Its time is that of its end, which is when it was known.
+    fn joined(&mut self, piece: Line) -> Option<Line> {
+        let open = &mut self.open[index(piece.stream)];
+        let line = match open.take() {
+            None => piece,
+            Some(mut line) => {
+                line.log.push_str(&piece.log);
+                Line { time: piece.time, ..line }
+            }
+        };
+        if line.log.ends_with('\n') || line.log.len() >= LINE_MAX {
+            return Some(line);
+        }
+        *open = Some(line);
+        None
+    }
+
+    fn is_told(&mut self, line: &Line) -> bool {
+        if !wants(&self.wanted, line) {
+            return false;
+        }
+        let skipped = self.skip > 0;
+        self.skip = self.skip.saturating_sub(1);
+        !skipped
     }
 
     /// Goes on to the file after this one; `false` if this is the newest and read to its end.
@@ -131,52 +176,106 @@ impl Reader {
 
     /// Goes to where the last `lines` wanted lines begin, looking from the end.
     fn skip_to_last(&mut self, lines: u64) -> io::Result<()> {
-        let mut left = lines;
+        let end = match self.files.back() {
+            None => return Ok(()),
+            Some(newest) => newest.metadata()?.len(),
+        };
+        let mut last = Last::of(lines, (self.files.len() - 1, end));
         for at in (0..self.files.len()).rev() {
-            let Some(begin) = last_lines(&self.files[at], &self.wanted, &mut left)? else {
-                continue;
-            };
-            self.files.drain(..at);
+            if last.look_through(&self.files[at], at, &self.wanted)? {
+                break;
+            }
+        }
+        if last.left == 0 {
+            let (file, begin) = last.begin;
+            self.skip = last.skip;
+            self.files.drain(..file);
             self.files[0].seek(SeekFrom::Start(begin))?;
-            break;
         }
         Ok(())
     }
 }
 
-/// Where the line begins that makes `left` zero; none if the file has too few.
-fn last_lines(file: &File, wanted: &LogsSpec, left: &mut u64) -> io::Result<Option<u64>> {
-    let mut begin = file.metadata()?.len();
-    if *left == 0 {
-        return Ok(Some(begin));
+fn index(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
     }
-    let mut tail: Vec<u8> = Vec::new();
-    while begin > 0 {
-        let length = begin.min(u64::try_from(CHUNK).expect("a constant that fits"));
-        begin -= length;
-        let mut bytes = vec![0; usize::try_from(length).expect("at most a chunk")];
-        file.read_exact_at(&mut bytes, begin)?;
-        bytes.append(&mut tail);
-        let mut end = bytes.len();
-        while end > 0 {
-            let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').map(|n| n + 1);
-            let start = match start {
-                Some(start) => start,
-                None if begin == 0 => 0,
-                None => break,
-            };
-            if parse(&bytes[start..end]).is_some_and(|line| wants(wanted, &line)) {
-                *left -= 1;
-                if *left == 0 {
-                    return Ok(Some(begin + u64::try_from(start).expect("a length fits 64 bits")));
+}
+
+/// Looks for the beginning of the last lines, piece by piece from the end. Pieces of the two streams lie among each other.
+struct Last {
+    /// Lines still to be found.
+    left: u64,
+    /// Where the first piece of those found lies: in which file, and where in it.
+    begin: (usize, u64),
+    /// Which streams have a piece after this.
+    seen: [bool; 2],
+    /// Which streams' earliest line found may begin in a piece before this.
+    open: [bool; 2],
+    /// Ends of lines not wanted since `begin`, and after it.
+    passed: u64,
+    skip: u64,
+}
+
+impl Last {
+    fn of(lines: u64, end: (usize, u64)) -> Self {
+        Self { left: lines, begin: end, seen: [false; 2], open: [false; 2], passed: 0, skip: 0 }
+    }
+
+    fn is_done(&self) -> bool {
+        self.left == 0 && self.open == [false; 2]
+    }
+
+    /// Looks at one file from its end; answers whether all is found.
+    fn look_through(&mut self, file: &File, at: usize, wanted: &LogsSpec) -> io::Result<bool> {
+        let mut begin = file.metadata()?.len();
+        let mut tail: Vec<u8> = Vec::new();
+        while begin > 0 && !self.is_done() {
+            let length = begin.min(u64::try_from(CHUNK).expect("a constant that fits"));
+            begin -= length;
+            let mut bytes = vec![0; usize::try_from(length).expect("at most a chunk")];
+            file.read_exact_at(&mut bytes, begin)?;
+            bytes.append(&mut tail);
+            let mut end = bytes.len();
+            while end > 0 && !self.is_done() {
+                let start = bytes[..end - 1].iter().rposition(|byte| *byte == b'\n').map(|n| n + 1);
+                let start = match start {
+                    Some(start) => start,
+                    None if begin == 0 => 0,
+                    None => break,
+                };
+                if let Some(piece) = parse(&bytes[start..end])
+                    && wants(wanted, &piece)
+                {
+                    let start = u64::try_from(start).expect("a length fits 64 bits");
+                    self.take(&piece, (at, begin + start));
                 }
+                end = start;
             }
-            end = start;
+            bytes.truncate(end);
+            tail = bytes;
         }
-        bytes.truncate(end);
-        tail = bytes;
+        Ok(self.is_done())
     }
-    Ok(None)
+
+    fn take(&mut self, piece: &Line, at: (usize, u64)) {
+        let stream = index(piece.stream);
+        let is_end = piece.log.ends_with('\n') || !self.seen[stream];
+        self.seen[stream] = true;
+        if is_end {
+            self.open[stream] = self.left > 0;
+            if self.left == 0 {
+                self.passed += 1;
+                return;
+            }
+            self.left -= 1;
+        } else if !self.open[stream] {
+            return;
+        }
+        self.begin = at;
+        self.skip += std::mem::take(&mut self.passed);
+    }
 }
 
 /// The number of the newest file on its file system.
@@ -311,6 +410,68 @@ mod tests {
         assert_eq!(heard.last(), Some(&(from + 39)));
         assert!(heard.len() >= 3 && heard.len() < 40, "{heard:?}");
         assert!(heard.windows(2).all(|pair| pair[1] > pair[0]));
+    }
+
+    #[test]
+    fn a_long_line_is_one_line_however_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        // Turned over in the midst of them, with the other stream's lines among their pieces.
+        let mut to = writer(dir.path(), 100_000);
+        let (mut out, mut err) = (Cutter::new(Stream::Stdout), Cutter::new(Stream::Stderr));
+        let mut lines = Vec::new();
+        for n in 0u64..5 {
+            let long: String =
+                (0..13_000).map(|i| char::from(b'a' + u8::try_from(i % 26).unwrap())).collect();
+            let long = format!("{n}é{long}é{long}é{long}\n");
+            for (at, part) in long.as_bytes().chunks(10_001).enumerate() {
+                out.push(part, Time(n), &mut to);
+                if at == 2 {
+                    err.push(format!("e{n}\n").as_bytes(), Time(n), &mut to);
+                    lines.push(format!("e{n}\n"));
+                }
+            }
+            lines.push(long);
+        }
+        out.push(b"no end", Time(9), &mut to);
+        out.finish(Time(9), &mut to);
+        lines.push("no end".to_owned());
+        let told = |tail: Option<u64>, stderr: bool| {
+            let spec = LogsSpec { tail, stderr, ..LogsSpec::default() };
+            let mut reader = Reader::open(dir.path(), spec).unwrap();
+            let mut told = Vec::new();
+            loop {
+                let batch = reader.batch().unwrap();
+                if batch.is_empty() {
+                    break;
+                }
+                told.extend(batch);
+            }
+            told.extend(reader.finish());
+            told.into_iter().map(|line| line.log).collect::<Vec<_>>()
+        };
+        assert_eq!(told(None, true), lines);
+        for n in 0..=lines.len() {
+            let tail = Some(u64::try_from(n).unwrap());
+            assert_eq!(told(tail, true), lines[lines.len() - n..], "{n}");
+        }
+        lines.retain(|line| !line.starts_with('e'));
+        assert_eq!(told(Some(3), false), lines[lines.len() - 3..]);
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_told_in_parts() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut to = writer(dir.path(), 100 << 20);
+        let mut out = Cutter::new(Stream::Stdout);
+        out.push(&vec![b'x'; 3 * LINE_MAX + 5], Time(1), &mut to);
+        out.push(b"\n", Time(2), &mut to);
+        let mut reader = Reader::open(dir.path(), LogsSpec::default()).unwrap();
+        let lengths: Vec<usize> =
+            std::iter::from_fn(|| Some(reader.batch().unwrap()).filter(|b| !b.is_empty()))
+                .flatten()
+                .map(|line| line.log.len())
+                .collect();
+        assert_eq!(lengths, [LINE_MAX, LINE_MAX, LINE_MAX, 6]);
     }
 
     #[test]

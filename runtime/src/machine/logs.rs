@@ -129,7 +129,8 @@ impl Following {
                 return Ok(Some((lines, self)));
             }
             if last || self.reader.is_over() {
-                return Ok(None);
+                let lines = self.reader.finish();
+                return Ok((!lines.is_empty()).then_some((lines, self)));
             }
             self.wait(until).await;
         }

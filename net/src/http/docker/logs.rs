@@ -70,8 +70,7 @@ impl LogsQuery {
         }
         Ok(Wanted {
             follow: yes(&self.follow),
-            // Docker takes everything that is no number for all lines.
-            tail: self.tail.as_deref().and_then(|text| text.parse().ok()),
+            tail: lines(self.tail.as_deref())?,
             since: moment("since", self.since.as_deref())?,
             until: moment("until", self.until.as_deref())?,
             stdout,
@@ -79,6 +78,20 @@ impl LogsQuery {
             timestamps: yes(&self.timestamps),
             details: yes(&self.details),
         })
+    }
+}
+
+/// How many of the last lines; none means all. Docker takes what is no number for all lines where containers are asked,
+/// and refuses it where services are; a mistyped number is refused here by both.
+fn lines(text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    match text {
+        None | Some("" | "all") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            let shown: String = text.chars().take(64).collect();
+            ApiError::invalid(format!(
+                "invalid value for \"tail\": {shown:?} is neither a number of lines nor \"all\""
+            ))
+        }),
     }
 }
 

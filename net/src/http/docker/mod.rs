@@ -26,7 +26,7 @@ use serde::Serialize;
 use skein_events::record::Position;
 use skein_events::refusal::Refusal;
 
-use super::{App, json};
+use super::{App, json, ordered};
 
 /// All routes of Docker's that are there.
 pub(crate) fn routes() -> Router<App> {
@@ -75,7 +75,7 @@ fn map(pairs: &[(String, String)]) -> HashMap<String, String> {
 /// A list or an object as JSON. The published schema writes `HealthCheck`, daemons and their clients `Healthcheck`; no
 /// map of the user's has an object for a value, so nothing else is renamed.
 fn spelled(status: StatusCode, value: &impl Serialize) -> Response {
-    match serde_json::to_string(value) {
+    match ordered::to_string(value) {
         Ok(text) if text.contains(HEALTH) => {
             let text = text.replace(HEALTH, "\"Healthcheck\":{");
             (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()

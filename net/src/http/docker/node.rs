@@ -38,13 +38,14 @@ async fn list(
     let filters = query.filters(&known)?;
     filters.one_of("role", &["worker", "manager"])?;
     filters.one_of("membership", &["accepted", "pending"])?;
+    let names = filters.patterns("name")?;
     let local = app.backend.local().node;
     let nodes: Vec<models::Node> = state
         .nodes
         .values()
         .filter(|n| {
             filters.id(n.id)
-                && filters.part("name", &n.description.hostname)
+                && names.fit(&n.description.hostname)
                 && filters.exact("role", role(n.role).as_ref())
                 && filters.exact("membership", "accepted")
                 // A daemon here has no labels of its own.

@@ -168,7 +168,7 @@ struct Containers {
 fn containers(state: &state::State, local: &Local) -> Containers {
     let mut count = Containers::default();
     let Some(node) = local.node else { return count };
-    for task in state.tasks_on(node).filter(|t| t.status.container.is_some()) {
+    for task in super::container::of_node(state, node) {
         count.all += 1;
         count.running += i64::from(super::container::is_running(task));
     }

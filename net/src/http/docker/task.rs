@@ -122,13 +122,14 @@ impl<'a> Wanted<'a> {
     fn of(state: &State, filters: &'a Filters) -> Result<Self, ApiError> {
         let services = filters.get("service").iter().map(|s| summary::service(state, s));
         let nodes = filters.get("node").iter().map(|n| summary::node(state, n));
-        let desired = filters.get("desired-state").iter().map(|word| match word.as_str() {
-            "running" => Ok(TaskState::Running),
-            "shutdown" => Ok(TaskState::Shutdown),
-            "ready" => Ok(TaskState::Ready),
-            "remove" => Ok(TaskState::Remove),
-            "accepted" => Ok(TaskState::Accepted),
-            bad => Err(ApiError::invalid(format!("Invalid desired-state filter: '{bad}'"))),
+        // Swarm knows a task that is new, too; here each is pending from the first.
+        let desired = filters.get("desired-state").iter().map(|word| {
+            let lower = word.to_ascii_lowercase();
+            let lower = if lower == "new" { "pending" } else { &lower };
+            TaskState::ALL.into_iter().find(|state| state.as_str() == lower).ok_or_else(|| {
+                let shown: String = word.chars().take(64).collect();
+                ApiError::invalid(format!("Invalid desired-state filter: '{shown}'"))
+            })
         });
         Ok(Self {
             filters,

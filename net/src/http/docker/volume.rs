@@ -39,12 +39,12 @@ async fn list(
 ) -> Result<Response, ApiError> {
     let filters = query.filters(&["dangling", "driver", "label", "name"])?;
     filters.one_of("dangling", &YES_NO)?;
-    let dangling = filters.get("dangling");
+    let (dangling, names) = (filters.get("dangling"), filters.patterns("name")?);
     let fits = |volume: &Volume| {
         let idle = |wanted: &String| truthy(Some(wanted)) == (volume.users == 0);
         (dangling.is_empty() || dangling.iter().any(idle))
             && filters.prefix("driver", "local")
-            && filters.part("name", &volume.name)
+            && names.fit(&volume.name)
             && filters.labels(&volume.labels)
     };
     let volumes = app.backend.volumes().await?;

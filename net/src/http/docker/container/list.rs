@@ -17,13 +17,13 @@ use skein_events::view::summary;
 
 use crate::backend::{ContainerUsage, ImageDetails, Wellness};
 use crate::http::error::ApiError;
-use crate::http::filters::{Filters, ListQuery, truthy};
+use crate::http::filters::{Filters, ListQuery, Patterns, truthy};
 use crate::http::moment::{At, MaybeMoment, time_of};
 use crate::http::{App, Query, json};
 
 use super::super::signed;
 use super::details::mounts;
-use super::{Life, find, full_name, labels, summary_model, wellness};
+use super::{Life, find, full_name, labels, of_node, summary_model, wellness};
 
 /// Docker's, but for `expose` and `isolation`, which mean nothing here.
 const FILTERS: [&str; 13] = [
@@ -57,10 +57,11 @@ pub(super) async fn list(
     let here = app.backend.local().node;
     let wanted = Wanted::of(&app, &state, &filters).await?;
     let most = extent.limit.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0);
-    let all = truthy(query.all.as_deref()) || !filters.get("status").is_empty() || most.is_some();
-    let mut tasks: Vec<&Arc<Task>> = here.into_iter().flat_map(|n| state.tasks_on(n)).collect();
-    tasks
-        .retain(|task| task.status.container.is_some() && (all || Life::of(task) == Life::Running));
+    // Whoever asks for a state or an exit code means those that ended, too.
+    let told = |key| !filters.get(key).is_empty();
+    let all = truthy(query.all.as_deref()) || told("status") || told("exited") || most.is_some();
+    let mut tasks: Vec<&Arc<Task>> = here.into_iter().flat_map(|n| of_node(&state, n)).collect();
+    tasks.retain(|task| all || Life::of(task) == Life::Running);
     tasks.sort_by_key(|task| std::cmp::Reverse((task.created, task.id)));
     let images = images(&app, &state, &tasks).await?;
     let now = time_of(moment.as_ref(), &state, app.backend.wall());
@@ -115,6 +116,7 @@ fn image<'a>(images: &'a Images, state: &state::State, task: &Task) -> Option<&'
 /// Filters whose values were understood.
 struct Wanted<'a> {
     filters: &'a Filters,
+    names: Patterns<'a>,
     exited: Vec<i32>,
     ancestors: Vec<Ancestor>,
     /// Containers made after these, and before those.
@@ -155,6 +157,7 @@ impl<'a> Wanted<'a> {
         }
         Ok(Self {
             filters,
+            names: filters.patterns("name")?,
             exited: exited.collect::<Result<_, _>>()?,
             ancestors,
             since: filters.get("since").iter().map(container).collect::<Result<_, _>>()?,
@@ -169,13 +172,13 @@ impl<'a> Wanted<'a> {
         image: Option<&ImageDetails>,
         wellness: Option<Wellness>,
     ) -> bool {
-        let Self { filters, exited, ancestors, since, before } = self;
+        let Self { filters, names, exited, ancestors, since, before } = self;
         let name = full_name(state, task);
         let life = Life::of(task);
         let made = |id: &TaskId| state.tasks.get(id).map(|task| (task.created, task.id));
         let code = || life == Life::Exited && exited.contains(&task.status.exit_code.unwrap_or(0));
         filters.id(task.status.container.as_deref().unwrap_or_default())
-            && (filters.part("name", &name) || filters.part("name", &format!("/{name}")))
+            && (names.fit(&name) || names.fit(&format!("/{name}")))
             && filters.exact("status", life.word())
             && filters.exact("health", health_word(wellness))
             && filters.labels(&labels(state, task))

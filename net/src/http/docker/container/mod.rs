@@ -162,8 +162,9 @@ pub(super) fn find<'a>(
         let hex = text.len() >= 4 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let mut fits = here
             .into_iter()
-            .flat_map(|n| state.tasks_on(n))
-            .filter(|t| hex && t.status.container.as_ref().is_some_and(|c| c.starts_with(text)));
+            .filter(|_| hex)
+            .flat_map(|node| of_node(state, node))
+            .filter(|t| t.status.container.as_ref().is_some_and(|c| c.starts_with(text)));
         let first = fits.next()?;
         fits.next().is_none().then_some(first)
     };
@@ -191,6 +192,12 @@ pub(super) fn find<'a>(
         .into()),
         _ => Ok(task),
     }
+}
+
+/// The tasks of a node that have or had a container, those that ended among them until they are forgotten.
+pub(super) fn of_node(state: &state::State, node: NodeId) -> impl Iterator<Item = &Arc<Task>> {
+    let its = move |task: &&Arc<Task>| task.node == Some(node) && task.status.container.is_some();
+    state.tasks.values().filter(its)
 }
 
 /// A container's name: the task's with its id.

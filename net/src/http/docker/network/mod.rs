@@ -46,12 +46,13 @@ async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response,
     filters.one_of("dangling", &YES_NO)?;
     filters.one_of("type", &["custom", "builtin"])?;
     filters.one_of("scope", &["swarm", "local", "global"])?;
+    let (ids, names) = (filters.patterns("id")?, filters.patterns("name")?);
     let networks: Vec<models::Network> = state
         .networks
         .values()
         .filter(|n| {
-            filters.part("id", &n.id.to_string())
-                && filters.part("name", n.spec.name.as_str())
+            ids.fit(&n.id.to_string())
+                && names.fit(n.spec.name.as_str())
                 && filters.exact("driver", "overlay")
                 && filters.exact("scope", "swarm")
                 && filters.exact("type", "custom")
