@@ -131,7 +131,7 @@ async fn take_up(
     ground: &Ground,
     vault: &Vault,
 ) -> Result<Option<(Swarm, Addr<AgentActor>)>, Failure> {
-    let disk: Arc<dyn Disk> = Arc::new(FileDisk::open(&ground.folder).map_err(internal)?);
+    let disk: Arc<dyn Disk> = Arc::new(FileDisk::open_private(&ground.folder).map_err(internal)?);
     let started = Swarm::start(&ground.seams, disk, vault.node, vault.number);
     let swarm = started.map_err(|error| unusable(&error, &ground.folder))?;
     let begun = swarm.caught_up().await.map_err(internal)?;
@@ -202,7 +202,7 @@ async fn make(
     let node = NodeId::from_random(ids.bytes16());
     let listen = format!("{listen_ip}:{listen_port}");
     let vault = Vault::first(node, root, entropy.seed(), listen);
-    let disk: Arc<dyn Disk> = Arc::new(FileDisk::open(&ground.folder).map_err(internal)?);
+    let disk: Arc<dyn Disk> = Arc::new(FileDisk::open_private(&ground.folder).map_err(internal)?);
     vault.write(&ground.folder).map_err(internal)?;
     failpoint("init.files-written");
     let swarm = Swarm::start(&ground.seams, disk, node, vault.number).map_err(internal)?;

@@ -2,7 +2,7 @@
 //! Small files, mode 0600, written atomically; none of it is ever in an event.
 
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use skein_events::id::NodeId;
@@ -84,7 +84,7 @@ impl Vault {
         let path = folder.join(FILE);
         let text = serde_json::to_vec(self).expect("strings and numbers have a JSON form");
         let keep = || {
-            std::fs::create_dir_all(folder)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             let new = folder.join("member.json.new");
             let mut options = std::fs::OpenOptions::new();
             options.write(true).create(true).truncate(true).mode(0o600);

@@ -49,9 +49,11 @@ const RESOLVERS: &str = "/etc/resolv.conf";
 pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     trace(args.log_format, args.log_level);
     end_on_panic();
-    for root in [&args.data_root, &args.run_root] {
-        make_private(root)?;
-    }
+    keep_to_ourselves()?;
+    make_private(&args.data_root, 0o700)?;
+    // Others may pass through the run root only where the socket is there, whose own mode says who may use it.
+    let passed_through = args.host.starts_with(&args.run_root);
+    make_private(&args.run_root, if passed_through { 0o711 } else { 0o700 })?;
     let data_root = args.data_root.canonicalize()?;
     let run_root = args.run_root.canonicalize()?;
     let _lock = FileDisk::open(&data_root)?;
@@ -201,10 +203,19 @@ fn end_on_panic() {
     }));
 }
 
-fn make_private(root: &Path) -> anyhow::Result<()> {
+/// What this process makes is for root alone unless a mode is set where it is made, whatever started the daemon; and its
+/// memory, which holds the swarm's keys, is never written into a core file or looked into by who is not root.
+fn keep_to_ourselves() -> anyhow::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior, umask};
+    umask(rustix::fs::Mode::from(0o077));
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("cannot forbid core files")
+}
+
+/// Makes a root if it is not there; one that an earlier version left open is closed.
+fn make_private(root: &Path, mode: u32) -> anyhow::Result<()> {
     fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
-    let mode = fs::Permissions::from_mode(0o711);
-    fs::set_permissions(root, mode).with_context(|| format!("cannot protect {}", root.display()))
+    fs::set_permissions(root, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot protect {}", root.display()))
 }
 
 /// Takes the socket, unless somebody answers there.
@@ -213,7 +224,12 @@ fn listen(path: &Path) -> anyhow::Result<UnixListener> {
         bail!("another daemon listens on {}: give this one another --host", path.display());
     }
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    if !folder.exists() {
+        // The socket's own mode says who may use it.
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::set_permissions(folder, fs::Permissions::from_mode(0o755)))
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot replace {}", path.display()));

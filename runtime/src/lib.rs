@@ -9,14 +9,17 @@
 
 pub mod api;
 pub mod check;
+mod discard;
 pub mod error;
 pub mod fake;
 pub mod heap;
 pub mod image;
 pub mod log;
 pub mod machine;
+mod private;
 mod rootfs;
 pub mod shim;
 pub mod signal;
 mod spec;
+mod tree;
 mod volume;

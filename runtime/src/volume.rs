@@ -7,10 +7,11 @@
 //! <data>/volumes/<name>/volume.json    labels and options; its time is when the volume was made
 //! <data>/volumes/<name>/users/<task>   a container that uses it, if it is still there
 //! <data>/volumes/.new-…, .gone-…       half made, half removed
+//! <data>/volumes/.discarded/           what is being removed
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -22,8 +23,10 @@ use skein_events::id::TaskId;
 use skein_events::time::Time;
 
 use crate::api::{Volume, VolumeSpec};
+use crate::discard::Discard;
 use crate::error::{Context as _, Error};
 use crate::image::store::{sync_dir, write_atomically};
+use crate::private;
 use crate::rootfs::overlay::take_away;
 
 /// What containers see of a volume.
@@ -34,6 +37,7 @@ const FILE: &str = "volume.json";
 const USERS: &str = "users";
 const HALF_MADE: &str = ".new-";
 const HALF_REMOVED: &str = ".gone-";
+const DISCARDED: &str = ".discarded";
 /// Longest name: a file's.
 const NAME_MAX: usize = 240;
 
@@ -52,6 +56,8 @@ pub(crate) struct Volumes {
     dir: PathBuf,
     /// Where containers have their directories: a user without one is none.
     containers: PathBuf,
+    /// What is no longer wanted.
+    discard: Discard,
     /// Held while something is made, taken or removed.
     changing: Mutex<()>,
 }
@@ -59,9 +65,10 @@ pub(crate) struct Volumes {
 impl Volumes {
     /// Opens or makes the directory and clears away what an earlier life left half done.
     pub(crate) fn open(dir: PathBuf, containers: PathBuf) -> Result<Self, Error> {
-        fs::create_dir_all(&dir).context(format!("make {}", dir.display()))?;
-        chmod(&dir, Mode::from(0o711)).context(format!("close {}", dir.display()))?;
-        let volumes = Self { dir, containers, changing: Mutex::default() };
+        // Set-user-id files of containers are in there: nobody else passes (CVE-2021-41091).
+        private::dir(&dir)?;
+        let discard = Discard::open(dir.join(DISCARDED))?;
+        let volumes = Self { dir, containers, discard, changing: Mutex::default() };
         for name in volumes.names()? {
             if name.starts_with(HALF_MADE) || name.starts_with(HALF_REMOVED) {
                 volumes.destroy(&name)?;
@@ -143,7 +150,7 @@ impl Volumes {
         let users = self.dir.join(&volume.name).join(USERS);
         let what = || format!("use volume {}", volume.name);
         fs::create_dir_all(&users).context(what())?;
-        File::create(users.join(user.to_string())).context(what())?;
+        private::create(&users.join(user.to_string())).context(what())?;
         self.mount(&volume)?;
         Ok(volume)
     }
@@ -176,6 +183,8 @@ impl Volumes {
         let what = || format!("make volume {name}");
         let new = self.dir.join(format!("{HALF_MADE}{name}"));
         fs::create_dir_all(new.join(DATA)).context(what())?;
+        // What every user in a container passes through.
+        chmod(new.join(DATA), Mode::from(0o755)).context(what())?;
         let kept = Kept { labels: labels.clone(), options: options.clone(), anonymous };
         let json = serde_json::to_vec(&kept).expect("a volume is texts");
         write_atomically(&new.join(FILE), &json)?;
@@ -231,12 +240,7 @@ impl Volumes {
     fn destroy(&self, name: &str) -> Result<(), Error> {
         let dir = self.dir.join(name);
         take_away(&dir.join(DATA))?;
-        match fs::remove_dir_all(&dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).context(format!("remove {}", dir.display()))
-            }
-            _ => Ok(()),
-        }
+        self.discard.take(&dir)
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {
@@ -377,7 +381,7 @@ mod tests {
             fs::create_dir_all(dir.path().join("volumes").join(name).join(DATA)).unwrap();
         }
         let volumes = open(dir.path());
-        assert_eq!(volumes.names().unwrap(), [""; 0]);
+        assert_eq!(volumes.names().unwrap(), [DISCARDED]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `skein log export` and `skein log archive`: the log as files, each proven by its own chain.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -102,7 +103,10 @@ async fn write(session: &mut Session, query: &Query, file: &Path) -> Result<(), 
 
 async fn fill(session: &mut Session, query: &Query, part: &Path) -> Result<(), Failure> {
     let mut body = session.client.bytes(&path(query)).await?;
-    let mut out = tokio::fs::File::create(part).await?;
+    // History holds what services were given: the values of their environments among it.
+    let mut options = tokio::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let mut out = options.open(part).await?;
     tokio::io::copy(&mut body, &mut out).await?;
     Ok(out.sync_all().await?)
 }
@@ -115,7 +119,8 @@ struct Newest {
 
 impl Archive {
     pub(crate) async fn run(self, session: &mut Session) -> Result<(), Failure> {
-        std::fs::create_dir_all(&self.folder).map_err(named(&self.folder))?;
+        let mut folder = std::fs::DirBuilder::new();
+        folder.recursive(true).mode(0o700).create(&self.folder).map_err(named(&self.folder))?;
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&self.folder).map_err(named(&self.folder))? {
             let path = entry.map_err(named(&self.folder))?.path();

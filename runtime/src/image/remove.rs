@@ -11,6 +11,7 @@ use skein_events::reference::Reference;
 use super::config::ImageConfig;
 use super::store::{ID_DIGITS_SHORT, Names, Store, Tables, sync_dir};
 use super::{Digest, Prune, Pruned, Removed};
+use crate::discard::Discard;
 use crate::error::{Context as _, Error};
 
 /// Digits of an id that a sentence shows.
@@ -82,10 +83,10 @@ struct Cleared {
 
 impl Cleared {
     /// Deletes them; the tables are not locked any more.
-    fn delete(self) -> (Vec<Removed>, u64) {
+    fn delete(self, discard: &Discard) -> (Vec<Removed>, u64) {
         for place in self.places {
-            // What cannot be removed now is when the store is opened next.
-            if let Err(error) = fs::remove_dir_all(&place) {
+            // What cannot be moved now is when the store is opened next.
+            if let Err(error) = discard.take(&place) {
                 tracing::warn!(place = %place.display(), %error, "a layer is not cleared away yet");
             }
         }
@@ -111,7 +112,7 @@ impl Store {
             removed.push(Removed::Deleted(id));
             let cleared = self.set_aside_unused(&tables, &uses)?;
             drop(tables);
-            removed.extend(cleared.delete().0);
+            removed.extend(cleared.delete(self.discard()).0);
         }
         Ok(removed)
     }
@@ -197,7 +198,7 @@ impl Store {
         }
         let cleared = self.set_aside_unused(&tables, &uses)?;
         drop(tables);
-        let (layers, reclaimed) = cleared.delete();
+        let (layers, reclaimed) = cleared.delete(self.discard());
         removed.extend(layers);
         Ok(Pruned { removed, reclaimed })
     }
@@ -263,7 +264,7 @@ impl Store {
         let tables = self.tables();
         let cleared = self.set_aside_unused(&tables, &uses()?)?;
         drop(tables);
-        Ok(cleared.delete().1)
+        Ok(cleared.delete(self.discard()).1)
     }
 
     fn candidate<'a>(

@@ -7,7 +7,8 @@
 //! images/config/<id>           the configuration, its digest is the id
 //! images/layers/<diff id>/     fs/ the unpacked layer, size the bytes in it
 //! images/partial/<digest>      what came of a download so far
-//! images/tmp/                  what is being taken in or cleared away; emptied at start
+//! images/tmp/                  what is being taken in; emptied at start
+//! images/discarded/            what is being removed
 //! ```
 
 use std::collections::BTreeMap;
@@ -23,7 +24,9 @@ use super::partial::Fetching;
 use super::stream::{Caps, Refused};
 use super::unpack::unpack;
 use super::{Details, Digest, Image};
+use crate::discard::Discard;
 use crate::error::{Context as _, Error, hostile};
+use crate::private;
 
 /// Digits of an id that a container's image must give at least: shorter ones look like names.
 pub(crate) const ID_DIGITS: usize = 12;
@@ -39,6 +42,7 @@ pub(crate) struct Store(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     root: PathBuf,
+    discard: Discard,
     tables: Mutex<Tables>,
     fetching: Mutex<Fetching>,
 }
@@ -54,17 +58,14 @@ pub(super) struct Tables {
 impl Store {
     /// Opens or makes the store below `root` and clears what an interrupted load left.
     pub(crate) fn open(root: PathBuf) -> Result<Self, Error> {
+        // Layers hold set-user-id files and whatever else images bring.
+        private::dir(&root)?;
         for dir in ["config", "layers", "partial"] {
-            let path = root.join(dir);
-            fs::create_dir_all(&path).context(format!("make {}", path.display()))?;
+            private::dir(&root.join(dir))?;
         }
-        let tmp = root.join("tmp");
-        match fs::remove_dir_all(&tmp) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).context(format!("clear {}", tmp.display()));
-            }
-            _ => fs::create_dir(&tmp).context(format!("make {}", tmp.display()))?,
-        }
+        let discard = Discard::open(root.join("discarded"))?;
+        discard.take(&root.join("tmp"))?;
+        private::dir(&root.join("tmp"))?;
         let path = root.join("names.json");
         let names = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -74,7 +75,7 @@ impl Store {
             Err(error) => return Err(error).context(format!("read {}", path.display())),
         };
         let tables = Mutex::new(Tables { names, held: BTreeMap::new() });
-        Ok(Self(Arc::new(Inner { root, tables, fetching: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { root, discard, tables, fetching: Mutex::default() })))
     }
 
     pub(super) fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -89,7 +90,12 @@ impl Store {
     pub(crate) fn staging(&self) -> Result<Staging, Error> {
         let path = self.aside()?;
         fs::create_dir(&path).context(format!("make {}", path.display()))?;
-        Ok(Staging(path))
+        Ok(Staging { path, discard: self.0.discard.clone() })
+    }
+
+    /// What is no longer wanted.
+    pub(crate) fn discard(&self) -> &Discard {
+        &self.0.discard
     }
 
     /// A fresh name in `tmp`.
@@ -168,20 +174,20 @@ impl Store {
 
     fn unpack_aside(&self, archive: impl Read, caps: Caps) -> Result<(Staging, Digest), Error> {
         let staging = self.staging()?;
-        let unpacked_at = staging.0.join("fs");
+        let unpacked_at = staging.path.join("fs");
         fs::create_dir(&unpacked_at).context(format!("make {}", unpacked_at.display()))?;
         let unpacked = unpack(archive, &unpacked_at, caps)
             .map_err(|error| refusal(error, "unpack a layer"))?;
-        fs::write(staging.0.join("size"), unpacked.size.to_string())
+        private::write(&staging.path.join("size"), unpacked.size.to_string().as_bytes())
             .context("write a layer's size")?;
         Ok((staging, unpacked.digest))
     }
 
     fn place_layer(&self, staging: &Staging, layer: &Digest) -> Result<(), Error> {
         let place = self.layer_dir(layer);
-        let dir = File::open(&staging.0).context("open a layer")?;
+        let dir = File::open(&staging.path).context("open a layer")?;
         rustix::fs::syncfs(&dir).context("write a layer to the disk")?;
-        match fs::rename(&staging.0, &place) {
+        match fs::rename(&staging.path, &place) {
             // Somebody else brought the same layer meanwhile; its digest was checked as well.
             Err(_) if place.exists() => Ok(()),
             renamed => renamed.context(format!("place layer {layer}")),
@@ -405,18 +411,21 @@ impl Drop for Hold {
 
 /// A directory that goes away unless it was renamed to its place.
 #[derive(Debug)]
-pub(crate) struct Staging(PathBuf);
+pub(crate) struct Staging {
+    path: PathBuf,
+    discard: Discard,
+}
 
 impl Staging {
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed now is when the store is opened next.
-        let _ = fs::remove_dir_all(&self.0);
+        // What cannot be moved now is when the store is opened next.
+        let _ = self.discard.take(&self.path);
     }
 }
 
@@ -437,7 +446,7 @@ pub(crate) fn write_atomically(place: &Path, bytes: &[u8]) -> Result<(), Error> 
     let what = || format!("write {}", place.display());
     let mut beside = place.as_os_str().to_owned();
     beside.push(".new");
-    let mut file = File::create(&beside).context(what())?;
+    let mut file = private::create(beside.as_ref()).context(what())?;
     file.write_all(bytes).context(what())?;
     file.sync_all().context(what())?;
     fs::rename(&beside, place).context(what())?;

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::error::{Context as _, Error};
+use crate::tree;
 
 const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 /// How long a killed process may take to go before it counts as stuck in the kernel.
@@ -104,14 +105,9 @@ fn kill_and_wait(pid: Pid) -> io::Result<()> {
     }
 }
 
-/// Removes a directory and all below it; `remove_dir_all` opens each step without following links.
+/// Removes a directory of ours and all below it.
 pub(super) fn remove_tree(dir: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(error).context(format!("remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    tree::remove(dir).context(format!("remove {}", dir.display()))
 }
 
 /// Removes a file.

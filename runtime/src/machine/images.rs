@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +25,8 @@ use crate::image::{
     ContainerUsage, Digest, Image, Import, Loaded, Login, Pull, Pulled, Resolved, Usage, archive,
     import,
 };
+use crate::private;
+use crate::tree;
 
 /// The file of a container that says what it stands on.
 const IMAGE_FILE: &str = "image.json";
@@ -53,7 +54,7 @@ impl Machine {
         let ground = Ground { image: Some(image.id), layers: image.layers.clone() };
         let json = serde_json::to_vec(&ground).expect("digests are texts");
         // Not synced: a container does not outlive the power, and nothing of it exists before this was written.
-        fs::write(dir.join(IMAGE_FILE), json).context("write what the container stands on")
+        private::write(&dir.join(IMAGE_FILE), &json).context("write what the container stands on")
     }
 
     fn containers(&self) -> Result<Vec<(TaskId, PathBuf)>, Error> {
@@ -87,12 +88,12 @@ impl Machine {
         for (task, dir) in self.containers()? {
             let Some(Ground { image, layers: _ }) = ground(&dir)? else { continue };
             let running = !dir.join(EXIT_FILE).exists();
-            let written = bytes_below(&dir.join("upper"));
+            let written = tree::bytes(&dir.join("upper"));
             usage.containers.push(ContainerUsage { task, image, written, running });
         }
         usage.logs = self.kept_logs()?;
         for volume in self.0.volumes.list()? {
-            let bytes = if volume.options.is_empty() { bytes_below(&volume.mountpoint) } else { 0 };
+            let bytes = if volume.options.is_empty() { tree::bytes(&volume.mountpoint) } else { 0 };
             usage.volumes.insert(volume.name, bytes);
         }
         Ok(usage)
@@ -231,22 +232,6 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context(format!("read {}", path.display())),
     }
-}
-
-/// Bytes on the disk below a directory that a container may be changing: what has gone meanwhile counts nothing.
-fn bytes_below(dir: &Path) -> u64 {
-    let (mut bytes, mut dirs) = (0, vec![dir.to_owned()]);
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_dir() {
-                dirs.push(entry.path());
-            } else {
-                bytes += metadata.blocks() * 512;
-            }
-        }
-    }
-    bytes
 }
 
 /// An archive that comes in pieces, as something that can be read.

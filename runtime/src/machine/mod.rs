@@ -6,6 +6,7 @@
 //! <data>/containers/<task>/         upper, work, rootfs (mounted), config.json, hosts …, exit.json, order.json, standing.json
 //! <data>/logs/<task>/               what it said, see log; outlives the container for a while
 //! <data>/volumes/                   see volume
+//! <data>/discarded/                 what is being removed, see discard
 //! <run>/shim/<task>                 socket of the container's shim, while there is one
 //! <run>/library/<task>/             the container library's own
 //! <cgroup>/skein/<root>/<task>      in every hierarchy
@@ -20,7 +21,7 @@ mod terminal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -41,6 +42,7 @@ use crate::api::{
     LogsSpec, Runtime, Volume, VolumeSpec, container_id,
 };
 use crate::check::{Check, Standing};
+use crate::discard::Discard;
 use crate::error::{Context as _, Error};
 use crate::image::store::{ID_DIGITS, Store};
 use crate::image::{
@@ -49,8 +51,10 @@ use crate::image::{
 };
 use crate::image::{digest, volumes};
 use crate::log::Keep;
+use crate::private;
 use crate::rootfs::mount;
 use crate::shim::COMMAND;
+use crate::shim::program::Program;
 use crate::shim::protocol::{Order, Reply, Request};
 use crate::signal::Signal;
 use crate::spec;
@@ -89,7 +93,11 @@ struct Inner {
     options: Options,
     images: Store,
     volumes: Volumes,
+    /// What containers leave.
+    discard: Discard,
     host: spec::Host,
+    /// What shims run.
+    program: Program,
     /// The filter of system calls for shims, in base 64.
     filter: String,
     /// Held by whoever makes a container: what all containers share in the kernel is not taken away meanwhile.
@@ -112,11 +120,9 @@ impl Machine {
             options.run.join("shim"),
             options.run.join("library"),
         ] {
-            fs::create_dir_all(&dir).context(format!("make {}", dir.display()))?;
-            // What images bring and containers write is for nobody else on this machine.
-            let private = rustix::fs::Mode::from(0o700);
-            rustix::fs::chmod(&dir, private).context(format!("close {}", dir.display()))?;
+            private::dir(&dir)?;
         }
+        let discard = Discard::open(options.data.join("discarded"))?;
         let volumes = Volumes::open(options.data.join("volumes"), options.data.join("containers"))?;
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let host = spec::Host {
@@ -125,7 +131,17 @@ impl Machine {
         };
         let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
         let making = tokio::sync::RwLock::default();
-        let machine = Self(Arc::new(Inner { options, images, volumes, host, filter, making }));
+        let program = Program::open(&options.shim)?;
+        let machine = Self(Arc::new(Inner {
+            options,
+            images,
+            volumes,
+            discard,
+            host,
+            program,
+            filter,
+            making,
+        }));
         machine.collect();
         Ok(machine)
     }
@@ -213,6 +229,9 @@ impl Machine {
         for part in ["upper", "work", "rootfs", "empty"] {
             fs::create_dir(dir.join(part)).context(format!("make {}/{part}", dir.display()))?;
         }
+        // The container's root directory, which every user in there passes through.
+        rustix::fs::chmod(dir.join("upper"), rustix::fs::Mode::from(0o755))
+            .context("open the root directory")?;
         let logs = self.logs_dir(id);
         fs::create_dir_all(&logs).context(format!("make {}", logs.display()))?;
         self.note_image(&dir, &image)?;
@@ -231,7 +250,7 @@ impl Machine {
             dir,
         };
         let json = serde_json::to_vec(&order).expect("an order is texts and numbers");
-        fs::write(order.dir.join(ORDER_FILE), json).context("write the order")?;
+        private::write(&order.dir.join(ORDER_FILE), &json).context("write the order")?;
         Ok(order)
     }
 
@@ -272,7 +291,7 @@ impl Machine {
         }
         let names: Vec<&str> = wanted.iter().map(|(_, spec, _)| spec.name.as_str()).collect();
         let list = self.container_dir(container.id).join(VOLUMES_FILE);
-        fs::write(&list, names.join("\n")).context("note the volumes")?;
+        private::write(&list, names.join("\n").as_bytes()).context("note the volumes")?;
         wanted
             .into_iter()
             .map(|(target, spec, anonymous)| {
@@ -297,8 +316,8 @@ impl Machine {
         let (mut ours, theirs) = UnixStream::pair().context(what())?;
         let theirs = theirs.into_std().context(what())?;
         theirs.set_nonblocking(false).context(what())?;
-        let complaints = File::create(order.dir.join("shim.log")).context(what())?;
-        let mut child = Command::new(&self.0.options.shim)
+        let complaints = private::create(&order.dir.join("shim.log")).context(what())?;
+        let mut child = Command::new(self.0.program.path())
             .arg0("skein")
             .args([COMMAND, &id.to_string()])
             .env_clear()
@@ -416,7 +435,7 @@ impl Machine {
             this.give_volumes_back(id)?;
             cleanup::remove_tree(&this.library().join(id.to_string()))?;
             cleanup::remove_file(&this.sockets().join(id.to_string()))?;
-            cleanup::remove_tree(&dir)?;
+            this.0.discard.take(&dir)?;
             this.forget_old_logs()?;
             if let Ok(_alone) = this.0.making.try_write() {
                 cleanup::remove_empty_cgroup(&this.cgroups())?;

@@ -34,7 +34,7 @@ impl Machine {
         let dir = self.container_dir(id);
         let beside = dir.join("standing.new");
         // Whole, but not synced: what a crash of the machine takes, it takes with the container.
-        fs::write(&beside, json)
+        crate::private::write(&beside, &json)
             .and_then(|()| fs::rename(&beside, dir.join(FILE)))
             .context(format!("note how task {id} does"))
     }

@@ -1,26 +1,37 @@
 //! What an image has where a new volume is mounted becomes the volume's content, once, as Docker does it.
 //! Made beside the volume and moved into it as a whole, under a lock of the volume: of several first containers one
 //! copies and the others wait, and a copy that was cut off is begun again.
+//!
+//! Before anything of the user's is mounted: what another container writes into a volume of this one, from which a link
+//! could lead out, is then not below the root yet; and `RESOLVE_NO_XDEV` refuses what is mounted all the same.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, StatxAttributes, StatxFlags, flock, statx};
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, StatxAttributes, StatxFlags, flock,
+    fstat, mkdirat, openat, statx,
+};
 
-use super::path::open_inside;
+use super::path::{open_image_dir, open_root};
 use crate::error::{Context as _, Error};
-use crate::volume::OPENED;
+use crate::volume::{DATA, OPENED};
+use crate::{private, tree};
+
+/// Where a copy is made, beside the volume's content.
+const COPY: &str = "copy";
+/// Bytes of one volume's content that an image may bring: what an image may unpack into.
+const BYTES_MAX: u64 = 64 << 30;
 
 /// Fills a volume that no container has had before from the image; `data` is the volume's directory.
 pub(crate) fn image_content(root: BorrowedFd<'_>, target: &str, data: &Path) -> Result<(), Error> {
     let what = || format!("copy the image's {target} into its volume");
-    let volume = data.parent().expect("a volume's data lies in its volume");
-    let lock = File::open(volume).context(what())?;
-    flock(&lock, FlockOperation::LockExclusive).context(what())?;
-    let opened = volume.join(OPENED);
+    let place = data.parent().expect("a volume's data lies in its volume");
+    let volume = open_root(place).context(what())?;
+    flock(&volume, FlockOperation::LockExclusive).context(what())?;
+    let opened = place.join(OPENED);
     if opened.exists() {
         return Ok(());
     }
@@ -30,63 +41,32 @@ pub(crate) fn image_content(root: BorrowedFd<'_>, target: &str, data: &Path) -> 
     let empty = fs::read_dir(data).context(what())?.next().is_none();
     if plain
         && empty
-        && let Ok(image) = open_inside(root, target)
+        && let Ok(image) = open_image_dir(root, target)
+        && FileType::from_raw_mode(fstat(&image).context(what())?.st_mode) == FileType::Directory
     {
-        // The kernel found it below the root; nobody else writes there before the container runs.
-        let image =
-            fs::read_link(format!("/proc/self/fd/{}", image.as_fd().as_raw_fd())).context(what())?;
-        if fs::metadata(&image).context(what())?.is_dir() {
-            let copy = volume.join("copy");
-            match fs::remove_dir_all(&copy) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).context(what());
-                }
-                _ => {}
+        // What a copy that was cut off left.
+        tree::remove(&place.join(COPY)).context(what())?;
+        mkdirat(&volume, COPY, Mode::from(0o700)).context(what())?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let copy = openat(volume.as_fd(), COPY, flags, Mode::empty()).context(what())?;
+        tree::copy(image, copy, BYTES_MAX).context(what())?;
+        match rustix::fs::renameat(&volume, COPY, &volume, DATA) {
+            // Somebody who did not want the image's content wrote to it meanwhile: then it is his.
+            Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST) => {
+                tree::remove(&place.join(COPY)).context(what())?;
             }
-            tree(&image, &copy).context(what())?;
-            fs::rename(&copy, data).context(what())?;
+            renamed => renamed.map_err(io::Error::from).context(what())?,
         }
     }
-    File::create(opened).context(what())?;
-    Ok(())
-}
-
-/// Copies a directory and all below it; links are copied as links, devices and sockets left out.
-fn tree(from: &Path, to: &Path) -> io::Result<()> {
-    let metadata = fs::symlink_metadata(from)?;
-    let kind = metadata.file_type();
-    if kind.is_symlink() {
-        symlink(fs::read_link(from)?, to)?;
-        return lchown(to, Some(metadata.uid()), Some(metadata.gid()));
-    }
-    if kind.is_dir() {
-        fs::create_dir(to)?;
-        for entry in fs::read_dir(from)? {
-            let name = entry?.file_name();
-            tree(&from.join(&name), &to.join(&name))?;
-        }
-    } else if kind.is_file() {
-        fs::copy(from, to)?;
-    } else if metadata.mode() & libc::S_IFMT == libc::S_IFIFO {
-        rustix::fs::mkfifoat(CWD, to, Mode::from(0o600))?;
-    } else {
-        return Ok(());
-    }
-    // The owner first: changing it takes set-id bits away.
-    chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-    fs::set_permissions(to, fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
-    if kind.is_file() || kind.is_dir() {
-        let times = fs::FileTimes::new().set_modified(metadata.modified()?);
-        File::open(to)?.set_times(times)?;
-    }
+    private::create(&opened).context(what())?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+
     use super::*;
-    use crate::rootfs::path::open_root;
-    use crate::volume::DATA;
 
     fn volume(dir: &Path, name: &str) -> std::path::PathBuf {
         let data = dir.join(name).join(DATA);

@@ -3,7 +3,7 @@
 //! it. Here the source is an open tree and the target an open directory, found by the kernel below the root.
 
 use std::ffi::CString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -69,6 +69,12 @@ pub(crate) fn all(
     mounts: &[Placed<'_>],
     files: &[(PathBuf, String)],
 ) -> Result<(), Error> {
+    // All of it before anything is mounted: what other containers write is not below the root yet.
+    for Placed { mount: Mount { target, read_only: _, source }, volume } in mounts {
+        if let (MountSource::Volume { no_copy: false, .. }, Some(data)) = (source, volume) {
+            copy::image_content(root, &clean(target)?, data)?;
+        }
+    }
     let mut placed = Vec::new();
     for mount in mounts {
         let target = clean(&mount.mount.target)?;
@@ -109,16 +115,14 @@ fn one(root: BorrowedFd<'_>, target: &str, placed: &Placed<'_>) -> Result<(), Er
         MountSource::Bind { path, propagation, non_recursive, create } => {
             find_source(path, *create)?;
             let tree = clone_tree(rustix::fs::CWD, path.as_ref(), !non_recursive).context(what())?;
-            let is_dir = fs::metadata(path).context(what())?.is_dir();
+            // Of what was opened, whatever the path leads to by now.
+            let is_dir = is_dir(&tree).context(what())?;
             (tree, is_dir, of_kernel(*propagation)?)
         }
-        MountSource::Volume { no_copy, subpath, .. } => {
+        MountSource::Volume { subpath, .. } => {
             let data = volume.ok_or_else(|| Error::BadSetting {
                 message: format!("the volume for {target} was not made"),
             })?;
-            if !no_copy {
-                copy::image_content(root, target, data)?;
-            }
             let dir = super::path::open_root(data).context(what())?;
             let dir = match subpath {
                 None => dir,
@@ -129,8 +133,7 @@ fn one(root: BorrowedFd<'_>, target: &str, placed: &Placed<'_>) -> Result<(), Er
                     }
                 })?,
             };
-            let is_dir =
-                File::from(dir.try_clone().context(what())?).metadata().context(what())?.is_dir();
+            let is_dir = is_dir(&dir).context(what())?;
             let tree = clone_tree(dir, Path::new(""), true).context(what())?;
             (tree, is_dir, libc::MS_PRIVATE)
         }
@@ -138,10 +141,19 @@ fn one(root: BorrowedFd<'_>, target: &str, placed: &Placed<'_>) -> Result<(), Er
             (tmpfs(size.0, *mode).context(what())?, true, libc::MS_PRIVATE)
         }
     };
-    set_attributes(&tree, *read_only, propagation).context(what())?;
+    let attributes = match read_only {
+        true => MountAttrFlags::MOUNT_ATTR_RDONLY,
+        false => MountAttrFlags::empty(),
+    };
+    set_attributes(&tree, attributes, propagation).context(what())?;
     let at = if is_dir { open_dir_inside(root, target) } else { open_file_inside(root, target) };
     let at = at.map_err(|errno| unfit(target, errno))?;
     attach(&tree, &at).map_err(|errno| unfit(target, errno))
+}
+
+fn is_dir(fd: &OwnedFd) -> rustix::io::Result<bool> {
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
+    Ok(kind == rustix::fs::FileType::Directory)
 }
 
 /// What the user asked for does not go with what the image or another mount has there.
@@ -218,9 +230,14 @@ struct Attributes {
     user_namespace: u64,
 }
 
-fn set_attributes(tree: &OwnedFd, read_only: bool, propagation: libc::c_ulong) -> io::Result<()> {
-    let set = if read_only { u64::from(MountAttrFlags::MOUNT_ATTR_RDONLY.bits()) } else { 0 };
-    let attributes = Attributes { set, clear: 0, propagation, user_namespace: 0 };
+/// Gives a mount, and those below it, attributes it has not and a propagation.
+pub(crate) fn set_attributes(
+    tree: &OwnedFd,
+    set: MountAttrFlags,
+    propagation: libc::c_ulong,
+) -> io::Result<()> {
+    let attributes =
+        Attributes { set: set.bits().into(), clear: 0, propagation, user_namespace: 0 };
     let empty = CString::default();
     // SAFETY: the descriptor is open, the path ends with a zero, the structure is as long as said and only read.
     let done = unsafe {

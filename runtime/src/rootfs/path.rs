@@ -16,6 +16,8 @@ const STRICT: ResolveFlags =
     ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_MAGICLINKS);
 /// Symbolic links as the container itself would see them.
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+/// Of directories that are made because something lies below them.
+const PASSABLE: Mode = Mode::from_bits_retain(0o755);
 const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Opens a directory that is our own, as the root for what follows.
@@ -37,11 +39,15 @@ pub(crate) fn make_dirs(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result
     }
     let mut at = open_dir(root, b"")?;
     for part in path.split(|b| *b == b'/').filter(|part| !part.is_empty()) {
-        match mkdirat(&at, OsStr::from_bytes(part), Mode::from(0o755)) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let made = match mkdirat(&at, OsStr::from_bytes(part), PASSABLE) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(error) => return Err(error),
-        }
+        };
         at = open_dir(at.as_fd(), part)?;
+        if made {
+            rustix::fs::fchmod(&at, PASSABLE)?;
+        }
     }
     Ok(at)
 }
@@ -53,8 +59,10 @@ pub(crate) fn make_dirs_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::
         let parent = if sofar.is_empty() { "." } else { sofar.as_str() };
         let at = openat2(root, parent, DIR, Mode::empty(), INSIDE)?;
         if part != ".." && part != "." {
-            match mkdirat(&at, part, Mode::from(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            match mkdirat(&at, part, PASSABLE) {
+                // The umask is not the container's.
+                Ok(()) => rustix::fs::fchmod(open_dir(at.as_fd(), part.as_bytes())?, PASSABLE)?,
+                Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -68,6 +76,11 @@ pub(crate) fn make_dirs_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::
 pub(crate) fn open_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
     let path = if path.is_empty() { "." } else { path };
     openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), INSIDE)
+}
+
+/// Opens a directory of the image itself, links followed as the container sees them, but into nothing that is mounted.
+pub(crate) fn open_image_dir(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<OwnedFd> {
+    openat2(root, path, DIR, Mode::empty(), INSIDE.union(ResolveFlags::NO_XDEV))
 }
 
 /// Opens a directory as the container sees it, made if it is not there.
@@ -89,7 +102,9 @@ pub(crate) fn open_file_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::
             let (parent, _) = path.rsplit_once('/').unwrap_or_default();
             make_dirs_inside(root, parent)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
-            openat2(root, path, flags | OFlags::NONBLOCK, Mode::from(0o644), INSIDE)?;
+            let mode = Mode::from(0o644);
+            let made = openat2(root, path, flags | OFlags::NONBLOCK, mode, INSIDE)?;
+            rustix::fs::fchmod(made, mode)?;
             open_inside(root, path)?
         }
         opened => opened?,

@@ -21,6 +21,7 @@ use super::protocol::{NOT_RUNNING, Order, STARTED};
 use super::within::within;
 use crate::api::{ExecSpec, WindowSize};
 use crate::error::{Context as _, Error, words};
+use crate::private;
 use crate::rootfs::mount::{self, Placed, is_within};
 use crate::rootfs::overlay::{self, Overlay};
 use crate::rootfs::user::Who;
@@ -90,7 +91,11 @@ impl Made {
         let texts =
             [&container.hosts, &container.resolv_conf, &format!("{}\n", container.hostname)];
         for (name, text) in prepare::FILES.iter().zip(texts) {
-            fs::write(dir.join(name), text).context(format!("write {name}"))?;
+            let place = dir.join(name);
+            private::write(&place, text.as_bytes()).context(format!("write {name}"))?;
+            // What the container finds in its /etc, whoever runs there.
+            let readable = rustix::fs::Mode::from(0o644);
+            rustix::fs::chmod(&place, readable).context(format!("open {name}"))?;
         }
         let spec = &container.spec;
         let mut files = Vec::new();
@@ -114,7 +119,7 @@ impl Made {
         let late = mount::late(&placed)?;
         let places = Places { rootfs: &rootfs, files: dir, cgroup, bind_files, late };
         let json = spec::oci(container, process, &who, &places)?.to_string();
-        fs::write(dir.join("config.json"), json).context("write config.json")?;
+        private::write(&dir.join("config.json"), json.as_bytes()).context("write config.json")?;
 
         let (stdout, stdout_inside) = output(&who)?;
         let (stderr, stderr_inside) = output(&who)?;
@@ -229,7 +234,7 @@ impl Made {
         self.further += 1;
         let description = directory.join(format!("exec-{}.json", self.further));
         let json = spec::process_json(&process, &who, false).to_string();
-        fs::write(&description, json).context("write the process's description")?;
+        private::write(&description, json.as_bytes()).context("write the process's description")?;
 
         let (report, report_inside) = pipe()?;
         let shim = ourselves()?;

@@ -5,6 +5,7 @@ pub(crate) mod console;
 mod container;
 mod init;
 mod launch;
+pub(crate) mod program;
 pub(crate) mod protocol;
 mod serve;
 mod within;
@@ -74,6 +75,8 @@ fn detach() -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
     // Fails only for a session's leader, which the daemon's child never is; by hand it may be.
     let _ = rustix::process::setsid();
+    // Executed through a descriptor, it would be named after its number.
+    let _ = nix::sys::prctl::set_name(program::NAME);
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     rustix::process::umask(rustix::fs::Mode::from(0o022));
     rustix::process::chdir("/")?;

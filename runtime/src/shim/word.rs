@@ -27,7 +27,7 @@ impl LastWord {
         let mut beside = place.as_os_str().to_owned();
         beside.push(".new");
         let beside = PathBuf::from(beside);
-        let mut file = File::create(&beside).context(what())?;
+        let mut file = crate::private::create(&beside).context(what())?;
         file.write_all(&[b' '; ROOM]).context(what())?;
         // Else a disk that fills before the blanks are written back may refuse them then.
         file.sync_all().context(what())?;

@@ -3,7 +3,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Disk;
@@ -20,12 +20,7 @@ impl FileDisk {
     /// Makes the directory if it is not there and takes its lock.
     pub fn open(root: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(root)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(root.join("lock"))?;
+        let lock = private(&root.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {
                 sign(&lock);
@@ -36,6 +31,13 @@ impl FileDisk {
             }
             Err(TryLockError::Error(error)) => Err(error.into()),
         }
+    }
+
+    /// The directory, closed to everybody else: what is in it is the swarm's.
+    pub fn open_private(root: &Path) -> Result<Self, Error> {
+        std::fs::create_dir_all(root)?;
+        std::fs::set_permissions(root, std::fs::Permissions::from_mode(0o700))?;
+        Self::open(root)
     }
 
     /// Bytes that may still be written below `root`; none when the file system is read-only.
@@ -50,6 +52,15 @@ impl FileDisk {
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.root)?.sync_all()
     }
+}
+
+/// A file for reading and writing that only its owner may open, also one that an earlier version left open to others.
+fn private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Writes down who holds the lock. Only for the message to others, so it may fail: a full disk must not stop a start.
@@ -82,9 +93,7 @@ fn forget_cached(file: &File) -> io::Result<()> {
 
 impl Disk for FileDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
-        let path = self.root.join(name);
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file = private(&self.root.join(name))?;
         self.sync_directory()?;
         forget_cached(&file)?;
         let backend = redb::backends::FileBackend::new(file).map_err(io::Error::other)?;

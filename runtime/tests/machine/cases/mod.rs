@@ -2,6 +2,7 @@
 
 pub(crate) mod adopt;
 mod cost;
+mod escape;
 mod exec;
 mod isolate;
 mod logs;
@@ -11,7 +12,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 33] = [
+pub(crate) const ALL: [Case; 36] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -44,5 +45,8 @@ pub(crate) const ALL: [Case; 33] = [
     ("a_fork_bomb_meets_its_limit", isolate::pids),
     ("limits_stand_in_the_control_group", isolate::limits),
     ("what_tells_of_the_machine_is_hidden_or_read_only", isolate::hidden),
+    ("no_image_changes_the_program_of_shims", escape::program),
+    ("a_volume_takes_nothing_through_another_containers_link", escape::copy),
+    ("what_a_container_built_goes_whatever_its_depth", escape::depth),
     ("a_container_starts_soon_and_its_shim_is_small", cost::time_and_memory),
 ];
