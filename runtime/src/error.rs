@@ -93,6 +93,14 @@ pub enum Error {
         /// The state it is in.
         state: &'static str,
     },
+    /// A container's shim does not answer; something in the container may have a hold on it.
+    #[error("the shim of task {id} did not answer within {seconds} s")]
+    Silent {
+        /// Which.
+        id: TaskId,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// The container library refused; the text is its own.
     #[error("container for task {id}: {message}")]
     Container {

@@ -87,6 +87,11 @@ fn remove_cgroup(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// Kills one process, and waits until it is gone.
+pub(super) fn kill_process(pid: i32) -> Result<(), Error> {
+    Pid::from_raw(pid).map_or(Ok(()), kill_and_wait).context(format!("kill process {pid}"))
+}
+
 /// Through a pidfd: the number may be somebody else's by now, and its end can be waited for.
 fn kill_and_wait(pid: Pid) -> io::Result<()> {
     use rustix::io::Errno;

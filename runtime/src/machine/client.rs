@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -18,8 +19,26 @@ use tokio::net::unix::pipe;
 use super::terminal::Terminal;
 use crate::api::{ExecSession, ExecSpec, Output};
 use crate::error::{Context as _, Error};
+use crate::shim::further::JOIN_MAX;
 use crate::shim::protocol::{LINE_MAX, NOT_RUNNING, Reply, Request, send_line};
 use crate::shim::{console, in_dir};
+
+/// How long a shim may take to answer a question that it answers from memory.
+pub(super) const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// How long it may take to run a further process: its own deadline for that, with others in front, and a moment.
+const EXEC_MAX: Duration = JOIN_MAX.saturating_mul(3);
+
+/// Waits for a shim, so long and no longer: a container may have a hold on it.
+pub(super) async fn within<T>(
+    id: TaskId,
+    most: Duration,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match tokio::time::timeout(most, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::Silent { id, seconds: most.as_secs() }),
+    }
+}
 
 /// An open connection to one shim.
 pub(super) struct Link {
@@ -31,7 +50,8 @@ impl Link {
     /// Connects; `None` if nobody listens.
     pub(super) async fn connect(sockets: &Path, id: TaskId) -> Result<Option<Self>, Error> {
         let dir = File::open(sockets).context(format!("open {}", sockets.display()))?;
-        match UnixStream::connect(in_dir(dir.as_fd(), &id.to_string())).await {
+        let connected = UnixStream::connect(in_dir(dir.as_fd(), &id.to_string()));
+        match within(id, ANSWER_MAX, connected.map(Ok)).await? {
             Ok(stream) => Ok(Some(Self { id, stream: BufReader::new(stream) })),
             Err(error)
                 // Reset: it stopped listening before it took the connection.
@@ -98,8 +118,21 @@ impl Link {
         }
     }
 
+    /// The process id of the shim, by the kernel's word.
+    pub(super) fn peer(&self) -> Option<i32> {
+        self.stream.get_ref().peer_cred().ok()?.pid()
+    }
+
     /// One request and its reply; `None` when the shim is gone.
     pub(super) async fn ask(&mut self, request: &Request) -> Result<Option<Reply>, Error> {
+        within(self.id, ANSWER_MAX, self.ask_patiently(request)).await
+    }
+
+    /// The same for what has no end of its own that is known.
+    pub(super) async fn ask_patiently(
+        &mut self,
+        request: &Request,
+    ) -> Result<Option<Reply>, Error> {
         match self.send(request, &[]).await {
             Err(Error::Io { source, .. }) if gone(&source) => Ok(None),
             Err(error) => Err(error),
@@ -172,7 +205,7 @@ impl Link {
         let reply = match sent {
             Err(Error::Io { source, .. }) if gone(&source) => None,
             Err(error) => return Err(error),
-            Ok(()) => self.receive().await?,
+            Ok(()) => within(id, EXEC_MAX, self.receive()).await?,
         };
         match reply {
             Some(Reply::ExecStarted { pid }) => Ok(pid),

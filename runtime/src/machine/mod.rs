@@ -26,9 +26,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use skein_events::id::TaskId;
 use skein_events::reference::Reference;
 use skein_events::task::mount::{Mount, MountSource};
@@ -63,6 +64,14 @@ use client::Link;
 
 /// The file in which a shim leaves word how its container ended.
 pub(crate) const EXIT_FILE: &str = "exit.json";
+/// How long a shim may take to make a container: mounts and the container library, 40 ms as a rule.
+const CREATE_MAX: Duration = Duration::from_secs(60);
+/// How long it may take until the program is executed, which may lie on a slow disk of the user's.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How long a killed container may take to go and its shim to say so.
+const KILL_MAX: Duration = Duration::from_secs(15);
+/// Shims that are asked at a time.
+const ASKED_AT_ONCE: usize = 64;
 const ORDER_FILE: &str = "order.json";
 /// Names of the volumes a container uses, one a line.
 const VOLUMES_FILE: &str = "volumes";
@@ -326,17 +335,26 @@ impl Machine {
             .stderr(Stdio::from(complaints))
             .spawn()
             .context(what())?;
+        let making = child.id();
         tokio::spawn(async move {
             // Its status says nothing that its exit file does not; it must only not stay a zombie.
             let _ = child.wait().await;
         });
         let json = serde_json::to_vec(order).expect("an order is texts and numbers");
-        ours.write_all(&json).await.context(what())?;
-        ours.shutdown().await.context(what())?;
         let mut reply = Vec::new();
-        // A line and not the end of the stream: the waiting container still holds a copy of the shim's end. If the end
-        // comes first, not only the shim is gone but every process it made, so nothing is made after the clean-up.
-        tokio::io::BufReader::new(ours).read_until(b'\n', &mut reply).await.context(what())?;
+        let told = async {
+            ours.write_all(&json).await.context(what())?;
+            ours.shutdown().await.context(what())?;
+            // A line and not the end of the stream: the waiting container still holds a copy of the shim's end. If the end
+            // comes first, not only the shim is gone but every process it made, so nothing is made after the clean-up.
+            tokio::io::BufReader::new(ours).read_until(b'\n', &mut reply).await.context(what())
+        };
+        if let Err(error) = client::within(id, CREATE_MAX, told).await {
+            // Nobody would ask it again.
+            let making = making.and_then(|pid| i32::try_from(pid).ok());
+            self.blocking(move |_| making.map_or(Ok(()), cleanup::kill_process)).await?;
+            return Err(error);
+        }
         match serde_json::from_slice(&reply) {
             Ok(Reply::Created { pid }) => Ok(pid),
             Ok(Reply::Failed(failure)) => Err(failure.into_error(id)),
@@ -368,7 +386,7 @@ impl Machine {
     async fn wait_for_end(self, id: TaskId) -> Result<Exit, Error> {
         // A shim that goes while we ask has left its word.
         if let Some(mut link) = self.link(id).await?
-            && let Some(Reply::Ended(exit)) = link.ask(&Request::Wait).await?
+            && let Some(Reply::Ended(exit)) = link.ask_patiently(&Request::Wait).await?
         {
             return Ok(exit);
         }
@@ -404,6 +422,18 @@ impl Machine {
         signal: Option<Signal>,
         grace: Span,
     ) -> Result<Exit, Error> {
+        match self.clone().stop_by_shim(id, signal, grace).await {
+            Err(Error::Silent { .. }) => self.stop_without_shim(id).await,
+            stopped => stopped,
+        }
+    }
+
+    async fn stop_by_shim(
+        self,
+        id: TaskId,
+        signal: Option<Signal>,
+        grace: Span,
+    ) -> Result<Exit, Error> {
         let Some(mut link) = self.link(id).await? else { return self.left_word(id) };
         let started =
             matches!(link.ask(&Request::State).await?, Some(Reply::State { started: true, .. }));
@@ -418,18 +448,48 @@ impl Machine {
         }
         // A process that was never started has no handler to be asked.
         self.send_signal(id, Signal::KILL).await?;
-        ended.await
+        client::within(id, KILL_MAX, ended).await
+    }
+
+    /// Ends a container whose shim does not answer: by its control group, and then the shim.
+    async fn stop_without_shim(self, id: TaskId) -> Result<Exit, Error> {
+        tracing::warn!(task = %id, "its shim does not answer: it is ended by its control group");
+        let shim = self.shim_of(id).await;
+        self.blocking(move |this| {
+            cleanup::kill_cgroup(&this.cgroup(id))?;
+            shim.map_or(Ok(()), cleanup::kill_process)
+        })
+        .await?;
+        // Nobody saw how it ended, unless the shim did in its last moment.
+        let killed = Signal::KILL.number();
+        let at = crate::shim::now();
+        let unseen = Exit { code: 128 + killed, signal: Some(killed), oom: false, at };
+        Ok(self.exit_of(id)?.unwrap_or(unseen))
+    }
+
+    /// The shim's process, though it does not answer.
+    async fn shim_of(&self, id: TaskId) -> Option<i32> {
+        self.link(id).await.ok().flatten()?.peer()
     }
 
     async fn remove_container(self, id: TaskId) -> Result<(), Error> {
+        let mut silent = None;
         if let Some(mut link) = self.link(id).await? {
-            let _ = link.ask(&Request::Signal(Signal::KILL)).await;
-            // The end of the connection is the end of the shim.
-            link.send(&Request::Wait, &[]).await.ok();
-            while let Ok(Some(_)) = link.receive().await {}
+            let ended = async {
+                let _ = link.ask(&Request::Signal(Signal::KILL)).await;
+                // The end of the connection is the end of the shim.
+                link.send(&Request::Wait, &[]).await.ok();
+                while let Ok(Some(_)) = link.receive().await {}
+                Ok(())
+            };
+            if client::within(id, KILL_MAX, ended).await.is_err() {
+                tracing::warn!(task = %id, "its shim does not answer: it is killed");
+                silent = link.peer();
+            }
         }
         self.blocking(move |this| {
             cleanup::kill_cgroup(&this.cgroup(id))?;
+            silent.map_or(Ok(()), cleanup::kill_process)?;
             let dir = this.container_dir(id);
             crate::rootfs::overlay::take_away(&dir.join("rootfs"))?;
             this.give_volumes_back(id)?;
@@ -463,20 +523,33 @@ impl Machine {
                 Ok(ids)
             })
             .await?;
-        let mut found = Vec::with_capacity(ids.len());
-        for id in ids {
-            let state = match self.link(id).await? {
-                Some(mut link) => match link.ask(&Request::State).await? {
-                    Some(Reply::State { pid, started: true }) => Condition::Running { pid },
-                    Some(Reply::State { pid, started: false }) => Condition::Created { pid },
-                    // It ended while we asked.
-                    _ => self.exit_of(id)?.map_or(Condition::Lost, Condition::Exited),
-                },
-                None => self.exit_of(id)?.map_or(Condition::Lost, Condition::Exited),
-            };
-            found.push(Found { id, state });
-        }
-        Ok(found)
+        // At once, so that those that are silent cost one wait together; some, so that descriptors last.
+        let asked = ids.into_iter().map(|id| {
+            let this = self.clone();
+            async move { Ok(Found { id, state: this.condition(id).await? }) }
+        });
+        futures::stream::iter(asked).buffered(ASKED_AT_ONCE).try_collect().await
+    }
+
+    async fn condition(&self, id: TaskId) -> Result<Condition, Error> {
+        let asked = async {
+            match self.link(id).await? {
+                Some(mut link) => link.ask(&Request::State).await,
+                None => Ok(None),
+            }
+        };
+        Ok(match asked.await {
+            Ok(Some(Reply::State { pid, started: true })) => Condition::Running { pid },
+            Ok(Some(Reply::State { pid, started: false })) => Condition::Created { pid },
+            // It ended while we asked, or long ago.
+            Ok(_) => self.exit_of(id)?.map_or(Condition::Lost, Condition::Exited),
+            // Its task is lost and not the node: whoever removes it ends it by its control group.
+            Err(Error::Silent { .. }) => {
+                tracing::warn!(task = %id, "its shim does not answer: it counts as lost");
+                Condition::Lost
+            }
+            Err(error) => return Err(error),
+        })
     }
 }
 
@@ -496,7 +569,8 @@ impl Runtime for Machine {
                     None => Err(Error::NoSuchContainer(id)),
                 };
             };
-            match link.ask(&Request::Start).await? {
+            let started = link.ask_patiently(&Request::Start);
+            match client::within(id, START_MAX, started).await? {
                 Some(Reply::Done) => Ok(()),
                 Some(Reply::Failed(failure)) => Err(failure.into_error(id)),
                 Some(_) | None => Err(Error::NoSuchContainer(id)),

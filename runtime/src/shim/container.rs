@@ -196,6 +196,10 @@ impl Made {
         })
     }
 
+    pub(super) fn id(&self) -> TaskId {
+        self.id
+    }
+
     pub(super) fn started(&self) -> bool {
         self.report.is_none()
     }
@@ -215,7 +219,12 @@ impl Made {
         }
     }
 
-    /// Runs a further process; answers its process id.
+    /// The next further process has a number of its own, also when the helper that makes it is a copy of this process.
+    pub(super) fn number_further(&mut self) {
+        self.further += 1;
+    }
+
+    /// Runs a further process; answers its process id. Only a helper calls it: see `further`.
     pub(super) fn exec(&mut self, exec: &ExecSpec, files: Vec<OwnedFd>) -> Result<u32, Error> {
         if !self.started() {
             return Err(Error::Busy { id: self.id, state: NOT_RUNNING });
@@ -231,7 +240,6 @@ impl Made {
             None => self.pipes(&who, files)?,
         };
         let directory = self.library_root.join(self.id.to_string());
-        self.further += 1;
         let description = directory.join(format!("exec-{}.json", self.further));
         let json = spec::process_json(&process, &who, false).to_string();
         private::write(&description, json.as_bytes()).context("write the process's description")?;

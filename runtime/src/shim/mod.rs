@@ -3,6 +3,7 @@
 
 pub(crate) mod console;
 mod container;
+pub(crate) mod further;
 mod init;
 mod launch;
 pub(crate) mod program;
@@ -21,7 +22,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 
 use crate::error::{Context as _, Error};
 use protocol::{Order, Reply, send_line};
-pub(crate) use serve::in_dir;
+pub(crate) use serve::{in_dir, now};
 
 /// The sub-command under which the binary is run again.
 pub const COMMAND: &str = "shim";

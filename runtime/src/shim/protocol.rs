@@ -99,6 +99,7 @@ impl From<&Error> for Failure {
             | Error::LoginRefused { .. }
             | Error::Conflict(_)
             | Error::NoSuchContainer(_)
+            | Error::Silent { .. }
             | Error::NoSuchVolume(_)
             | Error::VolumeInUse { .. }
             | Error::NoLogs => Self::Other(error.to_string()),

@@ -1,7 +1,7 @@
 //! The shim's life after the container was made: one loop over its output, its children and the daemon's requests.
 //! Single-threaded and synchronous, so that it stays small and may clone itself safely.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -13,10 +13,11 @@ use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use skein_events::time::Time;
 
 use super::container::{Made, out_of_memory};
+use super::further::{Joining, Wanted, kill_strays};
 use super::protocol::{FILES_MAX, LINE_MAX, Order, Reply, Request, send_line};
 use super::word::LastWord;
 use crate::api::Exit;
@@ -61,14 +62,21 @@ pub(super) struct Server {
     log: Writer,
     clients: BTreeMap<u64, Client>,
     next_client: u64,
-    /// Further processes.
+    /// Further processes, by their helpers.
     further: BTreeMap<u32, Further>,
+    /// The one that is on its way in: one after another, because the container library tidies up after each.
+    joining: Option<Joining>,
+    /// Those that wait for their turn.
+    wanted: VecDeque<Wanted>,
+    /// Helpers that were killed, until they are gone and what they left can be.
+    killed: Vec<u32>,
 }
 
 /// Who asked for a further process, and whether it ends with him.
 struct Further {
     client: u64,
     tied: bool,
+    pid: u32,
 }
 
 /// How a process ended.
@@ -107,6 +115,9 @@ impl Server {
             clients: BTreeMap::new(),
             next_client: 0,
             further: BTreeMap::new(),
+            joining: None,
+            wanted: VecDeque::new(),
+            killed: Vec::new(),
             made,
         })
     }
@@ -143,7 +154,13 @@ impl Server {
             for client in self.clients.values() {
                 polled.push(PollFd::from_borrowed_fd(client.stream.as_fd(), PollFlags::IN));
             }
-            match poll(&mut polled, None) {
+            let limit = self.joining.as_ref().map(|joining| {
+                polled.push(PollFd::from_borrowed_fd(joining.report(), PollFlags::IN));
+                // A moment more: woken just before the deadline, we would find nothing and wait for nothing.
+                let left = joining.left() + std::time::Duration::from_millis(1);
+                Timespec::try_from(left).unwrap_or_default()
+            });
+            match poll(&mut polled, limit.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error).context("wait for something to do"),
             }
@@ -163,6 +180,7 @@ impl Server {
             // What it says is looked up by `reap`; here it is only made quiet.
             while let Ok(Some(_)) = self.children.read_signal() {}
         }
+        self.see_who_joins();
         for n in outputs {
             if self.read_output(n) {
                 self.wake_followers();
@@ -229,10 +247,89 @@ impl Server {
             let pid = u32::try_from(pid.as_raw()).unwrap_or(0);
             if pid == self.made.pid {
                 first = Some(Ended { pid, code, signal });
-            } else if let Some(Further { client, tied: _ }) = self.further.remove(&pid) {
+            } else if let Some(Further { client, .. }) = self.further.remove(&pid) {
                 self.tell(client, &Reply::ExecEnded { code });
+            } else if let Some(joining) = self.joining.as_mut().filter(|j| j.helper == pid) {
+                joining.ended = Some(code);
+            } else if self.killed.contains(&pid) {
+                self.killed.retain(|killed| *killed != pid);
+                self.kill_strays();
             }
         }
+    }
+
+    /// Sees how far the process is that joins, and lets the next one begin.
+    fn see_who_joins(&mut self) {
+        if let Some(joining) = &mut self.joining {
+            let reply = match joining.hear() {
+                Some(reply) => reply,
+                None if joining.left().is_zero() => {
+                    kill(joining.helper);
+                    self.killed.push(joining.helper);
+                    Joining::overdue()
+                }
+                None => return,
+            };
+            if let Some(joined) = self.joining.take() {
+                self.joined(&joined, &reply);
+            }
+        }
+        while self.joining.is_none()
+            && let Some(wanted) = self.wanted.pop_front()
+        {
+            let client = wanted.client;
+            if !self.clients.contains_key(&client) {
+                continue;
+            }
+            let Self { made, clients, listener, outputs, log: _, .. } = self;
+            let fds: Vec<i32> = clients
+                .values()
+                .map(|client| client.stream.as_raw_fd())
+                .chain([listener.as_raw_fd(), made.stdout.as_raw_fd(), made.stderr.as_raw_fd()])
+                .chain(outputs.iter().filter_map(|o| o.pipe.as_ref().map(|pipe| pipe.as_raw_fd())))
+                .collect();
+            let close = || {
+                for fd in fds {
+                    // SAFETY: in the helper, which never uses or drops what these belong to: it ends by `_exit`.
+                    unsafe { libc::close(fd) };
+                }
+            };
+            match Joining::begin(made, wanted, close) {
+                Ok(joining) => self.joining = Some(joining),
+                Err(source) => {
+                    let error = Error::Io { what: "make a helper".to_owned(), source };
+                    self.tell(client, &Reply::Failed((&error).into()));
+                }
+            }
+        }
+    }
+
+    fn joined(&mut self, joined: &Joining, reply: &Reply) {
+        let Joining { client, tied, helper, ended, .. } = *joined;
+        self.tell(client, reply);
+        let Reply::ExecStarted { pid } = *reply else {
+            // What it left halfway goes once it is gone.
+            match ended {
+                Some(_) => self.kill_strays(),
+                None if !self.killed.contains(&helper) => self.killed.push(helper),
+                None => {}
+            }
+            return;
+        };
+        if let Some(code) = ended {
+            return self.tell(client, &Reply::ExecEnded { code });
+        }
+        self.further.insert(helper, Further { client, tied, pid });
+        if tied && !self.clients.contains_key(&client) {
+            kill_group(pid);
+        }
+    }
+
+    fn kill_strays(&self) {
+        let joining = self.joining.as_ref().map(|joining| joining.helper);
+        kill_strays(|pid| {
+            pid == self.made.pid || self.further.contains_key(&pid) || joining == Some(pid)
+        });
     }
 
     fn tell(&mut self, id: u64, reply: &Reply) {
@@ -246,9 +343,8 @@ impl Server {
     /// Forgets a client, and kills what is tied to him.
     fn hang_up(&mut self, id: u64) {
         self.clients.remove(&id);
-        let tied = self.further.iter().filter(|(_, f)| f.tied && f.client == id);
-        for pid in tied.map(|(pid, _)| *pid) {
-            kill_group(pid);
+        for further in self.further.values().filter(|f| f.tied && f.client == id) {
+            kill_group(further.pid);
         }
     }
 
@@ -303,10 +399,15 @@ impl Server {
                 Ok(Some(Reply::Wrote))
             }
             Request::Exec(exec) | Request::ExecInTerminal(exec) => {
-                self.made.exec(&exec, files).map(|pid| {
-                    self.further.insert(pid, Further { client: id, tied: exec.tied });
-                    Some(Reply::ExecStarted { pid })
-                })
+                if self.wanted.len() < CLIENTS_MAX {
+                    self.wanted.push_back(Wanted { client: id, exec, files });
+                    self.see_who_joins();
+                    Ok(None)
+                } else {
+                    let message =
+                        format!("over {CLIENTS_MAX} processes wait to join the container");
+                    Err(Error::Container { id: self.made.id(), message })
+                }
             }
         };
         match result {
@@ -381,6 +482,12 @@ fn send_signal(pid: u32, number: i32) -> Result<(), Error> {
     }
 }
 
+fn kill(pid: u32) {
+    let pid = i32::try_from(pid).expect("a process id fits");
+    // SAFETY: the process is our child and not yet waited for, so the number is still its own.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
 /// A further process leads a session, so its group is its own.
 fn kill_group(pid: u32) {
     let pid = i32::try_from(pid).expect("a process id fits");
@@ -399,7 +506,7 @@ pub(crate) fn in_dir(dir: BorrowedFd<'_>, name: &str) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
 }
 
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     #[expect(
         clippy::disallowed_methods,
         reason = "a shim outlives the daemon, so it stamps lines and ends by itself; nothing decides by these times"

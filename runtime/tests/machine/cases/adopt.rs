@@ -149,7 +149,7 @@ fn ended(pid: u32) -> bool {
 }
 
 /// The shim of a container and its copies, by the command line they share; oldest first, the dead left out.
-fn processes_of(id: &str) -> Vec<i32> {
+pub(super) fn processes_of(id: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {

@@ -187,3 +187,58 @@ pub(crate) fn depth() {
         std::thread::yield_now();
     }
 }
+
+/// The container's first process stops or kills whatever joins it, at whatever step it is.
+pub(crate) fn held() {
+    let rig = Rig::new();
+    for signal in ["STOP", "KILL"] {
+        let container = rig.container(&format!(
+            "n=2; while :; do for q in $(seq $n $((n+40))); do kill -{signal} $q 2>/dev/null && n=$((q+1)); done; done"
+        ));
+        rig.start(&container);
+        for _ in 0..3 {
+            let exec = ExecSpec { args: words(&["true"]), tied: true, ..ExecSpec::default() };
+            // A process that ran before it was hit is no failure; one that was stopped on its way ends by the deadline.
+            let limit = std::time::Duration::from_secs(5);
+            let asked =
+                async { tokio::time::timeout(limit, rig.machine.exec(container.id, exec)).await };
+            drop(rig.run(asked));
+            // Meanwhile its shim is there for others.
+            let found = rig.run(rig.machine.adopt()).unwrap();
+            let state =
+                found.iter().find(|found| found.id == container.id).map(|found| &found.state);
+            assert!(
+                matches!(state, Some(skein_runtime::api::Condition::Running { .. })),
+                "{state:?}"
+            );
+        }
+        // A daemon that starts now finds it and ends it.
+        let again = crate::rig::open(rig.dir.path());
+        let exit =
+            rig.run(again.stop(container.id, None, skein_events::time::Span::seconds(1))).unwrap();
+        assert_eq!(exit.signal, Some(9));
+        rig.run(again.remove(container.id)).unwrap();
+        assert_eq!(rig.remains(), [""; 0]);
+    }
+}
+
+/// A shim that does not answer at all costs its container, and nobody else anything.
+pub(crate) fn silent() {
+    let rig = Rig::new();
+    let (held, well) = (rig.container("sleep 1000"), rig.container("sleep 1000"));
+    rig.start(&held);
+    let pid = rig.start(&well);
+    let shim = *super::adopt::processes_of(&held.id.to_string()).first().expect("the shim runs");
+    let stop = |signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(shim), signal).unwrap();
+    stop(nix::sys::signal::Signal::SIGSTOP);
+    let again = crate::rig::open(rig.dir.path());
+    let found = rig.run(again.adopt()).unwrap();
+    let state = |id| found.iter().find(|found| found.id == id).unwrap().state.clone();
+    assert_eq!(state(held.id), skein_runtime::api::Condition::Lost);
+    assert_eq!(state(well.id), skein_runtime::api::Condition::Running { pid });
+    let exit = rig.run(again.stop(held.id, None, skein_events::time::Span::seconds(1))).unwrap();
+    assert_eq!(exit.signal, Some(9));
+    rig.run(again.remove(held.id)).unwrap();
+    rig.run(again.remove(well.id)).unwrap();
+    assert_eq!(rig.remains(), [""; 0]);
+}

@@ -12,7 +12,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 36] = [
+pub(crate) const ALL: [Case; 38] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -48,5 +48,7 @@ pub(crate) const ALL: [Case; 36] = [
     ("no_image_changes_the_program_of_shims", escape::program),
     ("a_volume_takes_nothing_through_another_containers_link", escape::copy),
     ("what_a_container_built_goes_whatever_its_depth", escape::depth),
+    ("whatever_joins_is_held_and_the_shim_is_not", escape::held),
+    ("a_silent_shim_costs_its_own_container", escape::silent),
     ("a_container_starts_soon_and_its_shim_is_small", cost::time_and_memory),
 ];
