@@ -116,7 +116,9 @@ pub(crate) fn machine(error: skein_runtime::error::Error) -> Failure {
             let absent = text.contains("not found") || text.contains("no such file");
             Failure::NotExecutable { message: text, code: if absent { 127 } else { 126 } }
         }
-        Error::Container { .. } | Error::Io { .. } => Failure::Internal(text),
+        Error::Container { .. } | Error::Silent { .. } | Error::Io { .. } => {
+            Failure::Internal(text)
+        }
     }
 }
 

@@ -84,6 +84,7 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         run: run_root,
         root_id: id.clone(),
         insecure_registries: args.insecure_registry,
+        no_new_privileges: args.no_new_privileges,
         shim: PathBuf::from("/proc/self/exe"),
     })?;
     let entropy = SystemEntropy;

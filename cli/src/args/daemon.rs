@@ -67,6 +67,9 @@ pub struct DaemonArgs {
     /// Registry that may do without encryption and a trusted certificate, as those of this machine may; may be given several times
     #[arg(long, value_name = "HOST[:PORT]", value_parser = skein_runtime::image::parse_insecure)]
     pub insecure_registry: Vec<String>,
+    /// Let no program in a container gain privileges, as by a set-user-id bit: sudo, ping and mail programs may need it
+    #[arg(long)]
+    pub no_new_privileges: bool,
     /// Socket to serve, filled in from the global --host
     #[arg(skip)]
     pub host: PathBuf,

@@ -262,20 +262,21 @@ fn target(link: Vec<u8>) -> std::io::Result<Vec<u8>> {
     Ok(link)
 }
 
-/// Puts a path in the one form that is accepted.
+/// Puts a path in the one form that is accepted, as GNU tar and Docker do: a leading slash is dropped (kaniko, buildpacks and
+/// ko write them), a step back undoes the one before it, and none leads above the layer.
 fn relative(path: &[u8]) -> std::io::Result<Vec<u8>> {
     let shown = || String::from_utf8_lossy(&path[..path.len().min(80)]).into_owned();
     if path.is_empty() || path.len() >= PATH_MAX || path.contains(&0) {
         return Err(refused(format!("malformed path {:?}", shown())));
     }
-    if path[0] == b'/' {
-        return Err(refused(format!("absolute path {:?}", shown())));
-    }
     let mut out = Vec::with_capacity(path.len());
     for part in path.split(|b| *b == b'/') {
         match part {
             b"" | b"." => {}
-            b".." => return Err(refused(format!("path {:?} leads upwards", shown()))),
+            b".." if out.is_empty() => {
+                return Err(refused(format!("path {:?} leads upwards", shown())));
+            }
+            b".." => out.truncate(out.iter().rposition(|b| *b == b'/').unwrap_or(0)),
             part if part.len() > NAME_MAX => {
                 return Err(refused(format!("a name of over {NAME_MAX} bytes")));
             }
@@ -298,7 +299,10 @@ mod tests {
     fn paths_have_one_form() {
         assert_eq!(relative(b"./a//b/").unwrap(), b"a/b");
         assert_eq!(relative(b"./").unwrap(), b"");
-        for bad in [&b""[..], b"/a", b"a/../b", b"..", b"a\0b"] {
+        assert_eq!(relative(b"/").unwrap(), b"");
+        assert_eq!(relative(b"/a/b").unwrap(), b"a/b");
+        assert_eq!(relative(b"a/b/../../c").unwrap(), b"c");
+        for bad in [&b""[..], b"/..", b"a/../../b", b"..", b"a\0b"] {
             assert!(relative(bad).is_err());
         }
     }

@@ -139,7 +139,7 @@ impl Unpacker {
 
     fn enter(&mut self, parent: &[u8]) -> io::Result<()> {
         if self.parent.as_ref().is_none_or(|(path, _)| path != parent) {
-            let dir = path::make_dirs(self.root.as_fd(), parent)
+            let dir = path::make_dirs_through(self.root.as_fd(), parent)
                 .map_err(|error| refused_path(parent, error))?;
             self.parent = Some((parent.to_vec(), dir));
         }
@@ -151,12 +151,14 @@ impl Unpacker {
             Some(slash) => (&target[..slash], &target[slash + 1..]),
             None => (&b""[..], target),
         };
-        let from = path::open_dir(self.root.as_fd(), parent)
+        let from = path::open_dir_through(self.root.as_fd(), parent)
             .map_err(|error| refused_path(target, error))?;
         let base = OsStr::from_bytes(base);
         let stat = statat(&from, base, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| refused_path(target, error))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        // Of a symbolic link it is another name of the link, which is not followed.
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if !matches!(kind, FileType::RegularFile | FileType::Symlink) {
             return Err(refused("a hard link to something that is no file"));
         }
         let to = OsStr::from_bytes(name);
@@ -165,7 +167,7 @@ impl Unpacker {
 
     fn finish_dirs(&self) -> io::Result<()> {
         for (path, mtime) in self.dirs.iter().rev() {
-            let dir = path::open_dir(self.root.as_fd(), path)?;
+            let dir = path::open_dir_through(self.root.as_fd(), path)?;
             futimens(&dir, &times(*mtime))?;
         }
         Ok(())
@@ -175,17 +177,21 @@ impl Unpacker {
 /// A parent that cannot be opened is a link, a file or a loop: the archive's doing.
 fn refused_path(path: &[u8], error: Errno) -> io::Error {
     match error {
-        Errno::LOOP | Errno::NOTDIR | Errno::XDEV | Errno::NOENT | Errno::NAMETOOLONG => {
-            refused(format!(
-                "path {:?} leads through something that is no directory",
-                String::from_utf8_lossy(&path[..path.len().min(80)])
-            ))
-        }
+        Errno::LOOP
+        | Errno::NOTDIR
+        | Errno::XDEV
+        | Errno::NOENT
+        | Errno::EXIST
+        | Errno::NAMETOOLONG => refused(format!(
+            "path {:?} leads through something that is no directory",
+            String::from_utf8_lossy(&path[..path.len().min(80)])
+        )),
         other => other.into(),
     }
 }
 
-/// Makes something new. A whiteout of the same name hides what lower layers had, which the new thing does as well.
+/// Makes something new. A whiteout of the same name hides what lower layers had, which the new thing does as well; of two
+/// entries of one name the later counts, as where they are unpacked one after another.
 fn fresh(
     dir: BorrowedFd<'_>,
     name: &[u8],
@@ -196,10 +202,14 @@ fn fresh(
             unlinkat(dir, OsStr::from_bytes(name), AtFlags::empty())?;
             Ok(make()?)
         }
-        Err(Errno::EXIST) => Err(refused(format!(
-            "two entries named {:?}",
-            String::from_utf8_lossy(&name[..name.len().min(80)])
-        ))),
+        Err(Errno::EXIST) => match unlinkat(dir, OsStr::from_bytes(name), AtFlags::empty()) {
+            Ok(()) => Ok(make()?),
+            Err(Errno::ISDIR | Errno::PERM) => Err(refused(format!(
+                "two entries named {:?}, one a directory",
+                String::from_utf8_lossy(&name[..name.len().min(80)])
+            ))),
+            Err(error) => Err(error.into()),
+        },
         done => Ok(done?),
     }
 }

@@ -53,7 +53,7 @@ use crate::image::{
 use crate::image::{digest, volumes};
 use crate::log::Keep;
 use crate::private;
-use crate::rootfs::mount;
+use crate::rootfs::{mount, overlay};
 use crate::shim::COMMAND;
 use crate::shim::program::Program;
 use crate::shim::protocol::{Order, Reply, Request};
@@ -89,6 +89,8 @@ pub struct Options {
     pub root_id: String,
     /// Registries that are spoken to in the clear beside those of this machine, `HOST` or `HOST:PORT`.
     pub insecure_registries: Vec<String>,
+    /// Whether no program in a container may have more privileges than whoever executes it.
+    pub no_new_privileges: bool,
     /// The binary that becomes a shim when run with [`COMMAND`]; usually `/proc/self/exe`.
     pub shim: PathBuf,
 }
@@ -135,8 +137,9 @@ impl Machine {
         let volumes = Volumes::open(options.data.join("volumes"), options.data.join("containers"))?;
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let host = spec::Host {
-            device_cgroup: Path::new("/sys/fs/cgroup/devices/devices.list").exists(),
+            device_cgroup: Path::new(overlay::DEVICE_CONTROLLER).exists(),
             bounding: spec::Bounding::of_status(&status),
+            new_privileges: !options.no_new_privileges,
         };
         let filter = base64::engine::general_purpose::STANDARD.encode(spec::seccomp::program()?);
         let making = tokio::sync::RwLock::default();

@@ -12,6 +12,9 @@ use rustix::mount::{
 
 use crate::error::{Context as _, Error};
 
+/// Where there is a controller that says which devices may be opened (cgroup v1).
+pub(crate) const DEVICE_CONTROLLER: &str = "/sys/fs/cgroup/devices/devices.list";
+
 /// Where the parts of a container's root file system lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Overlay<'a> {
@@ -29,8 +32,12 @@ pub(crate) fn mount(overlay: &Overlay<'_>) -> Result<(), Error> {
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context(what())?;
     let set = |key: &str, value: &OsStr| fsconfig_set_string(&fs, key, value).context(what());
     set("source", OsStr::new("skein"))?;
-    for layer in overlay.layers.iter().rev() {
-        set("lowerdir+", layer.as_os_str())?;
+    // The kernel takes no directory twice. Of equal layers the uppermost has, and hides, all that those below it do, whatever
+    // lies in between: they change nothing.
+    for (at, layer) in overlay.layers.iter().enumerate().rev() {
+        if !overlay.layers[at + 1..].contains(layer) {
+            set("lowerdir+", layer.as_os_str())?;
+        }
     }
     if overlay.layers.is_empty() {
         set("lowerdir+", overlay.empty.as_os_str())?;
@@ -38,8 +45,13 @@ pub(crate) fn mount(overlay: &Overlay<'_>) -> Result<(), Error> {
     set("upperdir", overlay.upper.as_os_str())?;
     set("workdir", overlay.work.as_os_str())?;
     fsconfig_create(&fs).context(what())?;
-    let mounted = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::MOUNT_ATTR_NODEV)
-        .context(what())?;
+    // Devices that an image ships or a container makes are as dead as the device controller makes them; where there is none,
+    // all of them are.
+    let devices = match Path::new(DEVICE_CONTROLLER).exists() {
+        true => MountAttrFlags::empty(),
+        false => MountAttrFlags::MOUNT_ATTR_NODEV,
+    };
+    let mounted = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, devices).context(what())?;
     move_mount(
         &mounted,
         "",

@@ -52,6 +52,38 @@ pub(crate) fn make_dirs(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result
     Ok(at)
 }
 
+/// Opens a directory below `root` as the container will see it, symbolic links followed inside.
+pub(crate) fn open_dir_through(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let path = if path.is_empty() { b"." } else { path };
+    openat2(root, OsStr::from_bytes(path), DIR, Mode::empty(), INSIDE)
+}
+
+/// Opens a directory below `root` as the container will see it, symbolic links followed inside, and makes what is missing.
+pub(crate) fn make_dirs_through(root: BorrowedFd<'_>, path: &[u8]) -> rustix::io::Result<OwnedFd> {
+    let open = |path: &[u8]| open_dir_through(root, path);
+    match open(path) {
+        Err(Errno::NOENT) => {}
+        opened => return opened,
+    }
+    let mut at = open(b"")?;
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end);
+    let mut begin = 0;
+    for end in ends.chain([path.len()]) {
+        let part = &path[begin..end];
+        at = match open(&path[..end]) {
+            Err(Errno::NOENT) => {
+                mkdirat(&at, OsStr::from_bytes(part), PASSABLE)?;
+                let made = open(&path[..end])?;
+                rustix::fs::fchmod(&made, PASSABLE)?;
+                made
+            }
+            opened => opened?,
+        };
+        begin = end + 1;
+    }
+    Ok(at)
+}
+
 /// Makes a directory, and those above it, as the container would with `mkdir -p`: links are followed, inside.
 pub(crate) fn make_dirs_inside(root: BorrowedFd<'_>, path: &str) -> rustix::io::Result<()> {
     let mut sofar = String::new();

@@ -3,7 +3,7 @@
 
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 use super::path::{make_dirs, make_dirs_inside};
@@ -46,6 +46,11 @@ pub(crate) fn prepare(root: BorrowedFd<'_>, workdir: &str) -> Result<(), Error> 
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         openat(&etc, file, flags, Mode::from(0o644))
             .map_err(|e| io(format!("make /etc/{file}"), e))?;
+    }
+    // What old programs read for a list of mounts, as Docker gives it to images without one.
+    match symlinkat("/proc/mounts", &etc, "mtab") {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(io("make /etc/mtab".to_owned(), error)),
     }
     make_dirs_inside(root, workdir).map_err(|error| Error::BadSetting {
         message: format!("working directory {workdir:?}: {error}"),

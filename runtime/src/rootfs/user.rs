@@ -88,11 +88,13 @@ fn look_up(text: &str, passwd: &str, group: &str) -> Result<Who, Error> {
         None if !name.is_empty() => {
             groups = groups_of(group, name);
             groups.truncate(GROUPS_MAX);
-            groups.sort_unstable();
-            groups.dedup();
         }
         None => {}
     }
+    // Else a program with a set-group-id bit could shed the group, and with it what the group is denied (CVE-2022-36109).
+    groups.push(gid);
+    groups.sort_unstable();
+    groups.dedup();
     let home = if home.starts_with('/') { home } else { "/" };
     Ok(Who { uid, gid, groups, home: home.to_owned() })
 }
@@ -149,14 +151,14 @@ mod tests {
     #[test]
     fn users_as_docker_finds_them() {
         for (text, expected) in [
-            ("", who(0, 0, &[], "/root")),
-            ("web", who(33, 34, &[4, 26], "/srv")),
-            ("33", who(33, 34, &[4, 26], "/srv")),
-            ("web:log", who(33, 4, &[], "/srv")),
-            ("web:99", who(33, 99, &[], "/srv")),
-            ("1000", who(1000, 0, &[], "/")),
-            ("1000:1000", who(1000, 1000, &[], "/")),
-            (":www", who(0, 34, &[], "/root")),
+            ("", who(0, 0, &[0], "/root")),
+            ("web", who(33, 34, &[4, 26, 34], "/srv")),
+            ("33", who(33, 34, &[4, 26, 34], "/srv")),
+            ("web:log", who(33, 4, &[4], "/srv")),
+            ("web:99", who(33, 99, &[99], "/srv")),
+            ("1000", who(1000, 0, &[0], "/")),
+            ("1000:1000", who(1000, 1000, &[1000], "/")),
+            (":www", who(0, 34, &[34], "/root")),
         ] {
             assert_eq!(look_up(text, PASSWD, GROUP).unwrap(), expected, "{text}");
         }

@@ -129,6 +129,7 @@ impl Made {
             report: report_inside.as_raw_fd(),
             shim: shim.as_raw_fd(),
             filter: filter.clone(),
+            until_filtered: until_filtered(process),
             init: match spec.init {
                 Some(true) => Some(Title::own().context("find the command line")?),
                 Some(false) | None => None,
@@ -251,6 +252,7 @@ impl Made {
             report: report_fd,
             shim: shim.as_raw_fd(),
             filter: self.filter.clone(),
+            until_filtered: until_filtered(&process),
             init: None,
             terminal: exec.terminal.is_some(),
         };
@@ -323,6 +325,10 @@ impl Made {
         let again = || inner.try_clone().context("make a terminal");
         Ok(Streams { stdin: again()?, stdout: again()?, stderr: inner })
     }
+}
+
+fn until_filtered(process: &Process) -> Vec<u32> {
+    spec::only_for_the_filter(&process.options).into_iter().map(|(_, number)| number).collect()
 }
 
 /// What a further process is given.

@@ -41,7 +41,7 @@ impl Filter {
         Ok(Self(words.map(word).collect()))
     }
 
-    /// Applies it to this process for good; `no_new_privs` is set, so it needs no capability.
+    /// Applies it to this process for good: `no_new_privs` is set, or a capability is there that makes it an administrator.
     fn apply(&self) -> io::Result<()> {
         let len = u16::try_from(self.0.len()).map_err(io::Error::other)?;
         let program = libc::sock_fprog { len, filter: self.0.as_ptr().cast_mut() };
@@ -62,6 +62,8 @@ pub(super) struct Launch {
     pub(super) shim: RawFd,
     /// The filter of system calls, compiled.
     pub(super) filter: Filter,
+    /// Numbers of the capabilities that are only there to apply it.
+    pub(super) until_filtered: Vec<u32>,
     /// Whether this process stays, as the container's first, and the program is another.
     pub(super) init: Option<Title>,
     /// Whether standard input is a terminal that is to be the program's own; the library sees to the first process's.
@@ -146,6 +148,9 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     if let Err(error) = launch.filter.apply() {
         return format!("filter system calls: {error}");
     }
+    if let Err(error) = give_up(&launch.until_filtered) {
+        return format!("give capabilities up: {error}");
+    }
     if let Some(title) = launch.init
         && let Err(errno) = init::split(title, arguments(spec))
     {
@@ -157,6 +162,26 @@ fn become_program(launch: &Launch, spec: &Spec) -> String {
     match nix::unistd::execve(&program, &args, &env) {
         Err(errno) => failed(errno.into()),
     }
+}
+
+/// Takes capabilities out of every set, those of programs executed later among them.
+fn give_up(capabilities: &[u32]) -> io::Result<()> {
+    if capabilities.is_empty() {
+        return Ok(());
+    }
+    for number in capabilities {
+        // SAFETY: takes numbers only.
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, *number, 0, 0, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    let bits = capabilities.iter().fold(0, |bits, number| bits | 1u64 << number);
+    let gone = rustix::thread::CapabilitySet::from_bits_retain(bits);
+    let mut sets = rustix::thread::capabilities(None)?;
+    for set in [&mut sets.effective, &mut sets.permitted, &mut sets.inheritable] {
+        set.remove(gone);
+    }
+    Ok(rustix::thread::set_capabilities(None, sets)?)
 }
 
 /// What Rust and the shim changed for themselves is as a program expects it.

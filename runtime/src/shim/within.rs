@@ -14,7 +14,7 @@ const OPEN_FILES: &str = "/proc/sys/fs/nr_open";
 
 /// An error names the option and the most there is.
 pub(super) fn within(options: &Options) -> Result<(), Error> {
-    let Options { capabilities: _, rlimits, oom_score_adj } = options;
+    let Options { capabilities: _, rlimits, oom_score_adj, new_privileges: _ } = options;
     rlimits.iter().try_for_each(rlimit)?;
     if *oom_score_adj < 0 { oom_score(*oom_score_adj) } else { Ok(()) }
 }

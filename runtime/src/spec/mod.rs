@@ -63,6 +63,9 @@ pub(crate) struct Options {
     pub(crate) capabilities: Option<Vec<String>>,
     pub(crate) rlimits: Vec<Value>,
     pub(crate) oom_score_adj: i32,
+    /// Whether a program may have more privileges than whoever executes it: by its set-user-id bit or capabilities.
+    #[serde(default)]
+    pub(crate) new_privileges: bool,
 }
 
 /// What this machine lets the daemon give to containers.
@@ -71,7 +74,13 @@ pub(crate) struct Host {
     /// Whether the device controller of cgroup v1 keeps a made node dead.
     pub(crate) device_cgroup: bool,
     pub(crate) bounding: Bounding,
+    /// Whether programs may gain privileges, as Docker lets them unless told otherwise.
+    pub(crate) new_privileges: bool,
 }
+
+/// What a process keeps until its filter of system calls is in place, if it may gain privileges later: without
+/// `no_new_privs` the kernel takes a filter from an administrator only. `shim::launch` takes them away.
+pub(crate) const FOR_THE_FILTER: [&str; 2] = ["CAP_SYS_ADMIN", "CAP_SETPCAP"];
 
 /// Merges; an error names what the image and the user both left out.
 pub(crate) fn process(
@@ -124,7 +133,7 @@ pub(crate) fn process(
     } else {
         signal.parse().map_err(|e| Error::BadSetting { message: format!("{e}") })?
     };
-    let Host { device_cgroup, bounding } = host;
+    let Host { device_cgroup, bounding, new_privileges } = host;
     let capabilities = option::capabilities(cap_add, cap_drop, device_cgroup, bounding)?;
     if *init == Some(true) && capabilities.iter().any(|name| name == "CAP_SYS_PTRACE") {
         return Err(Error::BadSetting {
@@ -142,6 +151,7 @@ pub(crate) fn process(
             capabilities: Some(capabilities),
             rlimits: option::rlimits(ulimits)?,
             oom_score_adj: *oom_score_adj,
+            new_privileges,
         },
     })
 }
@@ -223,8 +233,12 @@ pub(crate) fn process_json(process: &Process, who: &Who, terminal: bool) -> Valu
     if !env.iter().any(|variable| variable.starts_with("HOME=")) {
         env.push(format!("HOME={}", who.home));
     }
-    let Options { capabilities, rlimits, oom_score_adj } = &process.options;
-    let capabilities = capabilities.clone().unwrap_or_else(option::usual);
+    let Options { capabilities, rlimits, oom_score_adj, new_privileges } = &process.options;
+    let mut capabilities = capabilities.clone().unwrap_or_else(option::usual);
+    if *new_privileges {
+        let missing = only_for_the_filter(&process.options);
+        capabilities.extend(missing.iter().map(|(name, _)| (*name).to_owned()));
+    }
     let mut json = json!({
         "terminal": terminal,
         "user": { "uid": who.uid, "gid": who.gid, "additionalGids": who.groups },
@@ -239,12 +253,22 @@ pub(crate) fn process_json(process: &Process, who: &Who, terminal: bool) -> Valu
             "inheritable": [],
             "ambient": [],
         },
-        "noNewPrivileges": true,
+        "noNewPrivileges": !new_privileges,
     });
     if *oom_score_adj != 0 {
         json["oomScoreAdj"] = json!(oom_score_adj);
     }
     json
+}
+
+/// What a process has for its filter alone, with the kernel's numbers.
+pub(crate) fn only_for_the_filter(options: &Options) -> Vec<(&'static str, u32)> {
+    let kept = |name: &&str| match &options.capabilities {
+        Some(own) => own.iter().any(|known| known == name),
+        None => option::usual().iter().any(|known| known == name),
+    };
+    let extra = FOR_THE_FILTER.iter().filter(|name| options.new_privileges && !kept(name));
+    extra.filter_map(|name| Some((*name, option::number(name)?))).collect()
 }
 
 /// The whole OCI configuration; the filter of system calls is not in it: see [`seccomp`].
@@ -259,7 +283,7 @@ pub(crate) fn oci(
             "destination": format!("/etc/{name}"),
             "type": "bind",
             "source": places.files.join(name),
-            "options": ["bind", "rprivate"],
+            "options": ["bind", "rprivate", if container.spec.read_only { "ro" } else { "rw" }],
         })
     };
     let mount = |destination: &str, kind: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": kind, "options": options });
@@ -336,7 +360,8 @@ mod tests {
     }
 
     fn here() -> Host {
-        Host { device_cgroup: true, bounding: Bounding::of_status("") }
+        let bounding = Bounding::of_status("");
+        Host { device_cgroup: true, bounding, new_privileges: true }
     }
 
     fn container() -> Container {
@@ -411,7 +436,7 @@ mod tests {
         let capabilities = process.capabilities().as_ref().unwrap();
         assert!(capabilities.ambient().as_ref().unwrap().is_empty());
         assert!(capabilities.inheritable().as_ref().unwrap().is_empty());
-        assert_eq!(capabilities.bounding().as_ref().unwrap().len(), option::usual().len() + 1);
+        assert_eq!(capabilities.bounding().as_ref().unwrap().len(), option::usual().len() + 2);
         assert!(process.env().as_ref().unwrap().contains(&"HOME=/home".to_owned()));
     }
 }

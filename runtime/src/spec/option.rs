@@ -159,6 +159,13 @@ pub(super) fn usual() -> Vec<String> {
     USUAL.map(|name| format!("CAP_{name}")).to_vec()
 }
 
+/// The kernel's number of a capability, `CAP_…`.
+pub(super) fn number(name: &str) -> Option<u32> {
+    let short = name.strip_prefix("CAP_")?;
+    let at = NUMBERS.iter().position(|known| *known == short)?;
+    u32::try_from(at).ok()
+}
+
 /// What a process may have: the usual ones, what is dropped taken away, what is added given. `ALL` added is all but
 /// what is dropped, `ALL` dropped is only what is added, as Docker reads them; and nothing the daemon has not itself.
 pub(super) fn capabilities(
@@ -173,8 +180,14 @@ pub(super) fn capabilities(
             "CAP_{name} cannot be given with --cap-add: the daemon does not have it itself"
         )));
     }
+    if !device_cgroup && add.contains(MKNOD) {
+        return Err(bad(
+            "CAP_MKNOD cannot be given with --cap-add: this machine has no device controller (cgroup v1), so a device that is made could be opened"
+                .to_owned(),
+        ));
+    }
     let usual = USUAL.into_iter().chain(device_cgroup.then_some(MKNOD));
-    let all = USUAL.into_iter().chain([MKNOD]).chain(FURTHER);
+    let all = USUAL.into_iter().chain(device_cgroup.then_some(MKNOD)).chain(FURTHER);
     let given: BTreeSet<&str> = if add.contains(ALL) {
         all.filter(|name| !drop.contains(name)).collect()
     } else if drop.contains(ALL) {

@@ -207,8 +207,14 @@ impl Drop for Rig {
 
 /// Opens the machine below a directory, as a daemon does that starts there.
 pub(crate) fn open(dir: &Path) -> Machine {
+    open_with(dir, false)
+}
+
+/// The same with the daemon's option.
+pub(crate) fn open_with(dir: &Path, no_new_privileges: bool) -> Machine {
     Machine::open(Options {
         insecure_registries: Vec::new(),
+        no_new_privileges,
         data: dir.join("data"),
         run: dir.join("run"),
         root_id: root_id(dir),

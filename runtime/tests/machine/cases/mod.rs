@@ -12,7 +12,7 @@ mod run;
 
 type Case = (&'static str, fn());
 
-pub(crate) const ALL: [Case; 38] = [
+pub(crate) const ALL: [Case; 39] = [
     ("a_container_runs_and_its_output_and_status_are_kept", run::output_and_status),
     ("stop_asks_first_and_kills_after_the_grace", run::stop),
     ("a_bad_command_is_named_and_leaves_nothing", run::bad_command),
@@ -40,6 +40,7 @@ pub(crate) const ALL: [Case; 38] = [
     ("a_shim_killed_at_any_step_leaves_nothing", adopt::killed_while_making),
     ("what_only_a_control_group_names_is_found", adopt::forgotten),
     ("system_calls_are_filtered", isolate::seccomp),
+    ("privileges_are_gained_as_docker_lets_them", isolate::privileges),
     ("the_inside_looks_as_docker_makes_it", isolate::inside),
     ("a_hostile_root_file_system_is_refused", isolate::hostile_root),
     ("a_fork_bomb_meets_its_limit", isolate::pids),

@@ -38,7 +38,7 @@ pub(crate) fn tables() {
     let (code, said) = output(&rig, &container);
     assert_eq!(code, 0, "{said}");
     let said: Vec<&str> = said.split_whitespace().collect();
-    let expected = "Groups: 4 77 CapEff: 0000000000001001 100 200 42 500 read-only shm";
+    let expected = "Groups: 0 4 77 CapEff: 0000000000001001 100 200 42 500 read-only shm";
     assert_eq!(said.join(" "), expected);
 
     let mut bad = rig.container("true");
