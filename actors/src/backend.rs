@@ -129,7 +129,8 @@ fn with_sources(error: &dyn std::error::Error) -> String {
         text = format!("{text}: {inner}");
         source = inner.source();
     }
-    text
+    // What images, registries and containers say is in it.
+    skein_events::text::visible(&text).into_owned()
 }
 
 impl Backend for Service {

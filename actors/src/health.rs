@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix::Addr;
 use futures::future::{BoxFuture, FutureExt as _};
 
+use skein_events::node::NodeState;
 use skein_net::backend::{Check, Failure, Standing};
 use skein_store::FileDisk;
 
@@ -65,6 +66,11 @@ pub(crate) fn checks(running: Option<&Running>, data_root: &str) -> Vec<Check> {
         checks.push(Check { name: "applied", problem: behind });
         let unknown = (!leader_known).then(|| "no manager is known to lead".to_owned());
         checks.push(Check { name: "leader", problem: unknown });
+        let state = running.face.state();
+        let own = state.nodes.get(&running.face.node).map(|node| node.state);
+        let away = own.filter(|state| *state != NodeState::Ready);
+        let away = away.map(|_| "this node is not ready: its agent has no session".to_owned());
+        checks.push(Check { name: "agent", problem: away });
     }
     let problem = match FileDisk::room(data_root.as_ref()) {
         Ok(room) if room >= ROOM_MIN => None,

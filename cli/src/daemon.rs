@@ -72,6 +72,8 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
         .thread_name("serving")
         .enable_all()
         .build()?;
+    let resolvers = Arc::new(HostFile::new(Path::new(RESOLVERS)));
+    serving.spawn(heed_signals(Arc::clone(&resolvers), run_root.clone()));
     let kernel = Linux::start(&Config {
         id: id.clone(),
         data_root: data_root.clone(),
@@ -89,7 +91,6 @@ pub fn run(args: DaemonArgs) -> anyhow::Result<()> {
     })?;
     let entropy = SystemEntropy;
     let [a, b, c, d, e, f, g, h, ..] = entropy.seed();
-    let resolvers = Arc::new(HostFile::new(Path::new(RESOLVERS)));
     let dns = DnsServer::new(resolvers, u64::from_le_bytes([a, b, c, d, e, f, g, h]));
     let runtime: Arc<dyn Runtime> = Arc::new(machine);
     let kernel: Arc<dyn Kernel> = Arc::new(kernel);
@@ -321,6 +322,49 @@ fn operating_system(release: &str) -> String {
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     let name = name.map(|name| name.trim_matches(['"', '\'']));
     name.filter(|name| !name.is_empty()).unwrap_or("Linux").to_owned()
+}
+
+/// Signals that mean something else than the end: SIGHUP reads again what may change while the daemon runs, as it means to
+/// every daemon, and comes from a terminal that goes; SIGUSR1 writes down what the threads do. Neither kills.
+async fn heed_signals(resolvers: Arc<HostFile>, run_root: PathBuf) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let heard =
+        |kind| signal(kind).map_err(|error| tracing::warn!(%error, "a signal is not heard"));
+    let (Ok(mut reload), Ok(mut dump)) =
+        (heard(SignalKind::hangup()), heard(SignalKind::user_defined1()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = reload.recv() => {
+                drop(resolvers.now());
+                tracing::info!("reloaded: {RESOLVERS} was read again; options are those of the start");
+            }
+            _ = dump.recv() => match dump_threads(&run_root) {
+                Ok(path) => tracing::info!("what the threads do is in {}", path.display()),
+                Err(error) => tracing::warn!(%error, "what the threads do cannot be written down"),
+            },
+        }
+    }
+}
+
+/// Writes what each thread of this process is at, as the kernel sees it, into a file for root.
+fn dump_threads(run_root: &Path) -> std::io::Result<PathBuf> {
+    let mut text = String::new();
+    for thread in fs::read_dir("/proc/self/task")?.flatten() {
+        let read = |name: &str| fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let id = thread.file_name().to_string_lossy().into_owned();
+        text.push_str(&format!("thread {id} {}", read("comm")));
+        text.push_str(&read("status"));
+        text.push_str(&read("stack"));
+        text.push('\n');
+    }
+    let path = run_root.join(format!("threads-{}.txt", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(path)
 }
 
 /// Waits for SIGTERM or SIGINT.

@@ -38,7 +38,7 @@ impl Timeline {
         }
         let answer: Answer = serde_json::from_value(answer)
             .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;
-        session.screen.raw(heading(&answer).as_bytes())?;
+        session.screen.told(&heading(&answer))?;
         let mut before = None;
         for step in &answer.chain {
             let time = step.time.parse::<jiff::Timestamp>().ok();
@@ -46,7 +46,7 @@ impl Timeline {
             before = time.or(before);
             let Link { text, .. } = step;
             let text = if passed.is_empty() { text.clone() } else { format!("{passed}  {text}") };
-            session.screen.raw(link(step, &text).as_bytes())?;
+            session.screen.told(&link(step, &text))?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ impl Version {
         let shown = session.screen.answered(&self.format, &answer, None);
         match (shown, failure) {
             (Ok(false), failure) => {
-                session.screen.raw(page(&answer).as_bytes())?;
+                session.screen.told(&page(&answer))?;
                 failure.map_or(Ok(()), Err)
             }
             // Of a daemon that does not answer no field is there, which is not the template's fault.

@@ -59,7 +59,7 @@ impl Why {
         }
         let answer: Answer = serde_json::from_value(answer)
             .map_err(|error| Failure::Strange { request: path, reason: error.to_string() })?;
-        session.screen.raw(story(&answer).as_bytes())
+        session.screen.told(&story(&answer))
     }
 }
 

@@ -35,6 +35,7 @@ pub mod refusal;
 pub mod service;
 pub mod state;
 pub mod task;
+pub mod text;
 pub mod time;
 pub mod unit;
 mod upcast;

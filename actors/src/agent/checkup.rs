@@ -8,6 +8,7 @@ use skein_events::time::Span;
 use skein_net::backend::{Probe, Wellness};
 use skein_runtime::api::{ExecSession, ExecSpec, Input, Runtime};
 use skein_runtime::check::{Check, Standing};
+use skein_runtime::error::Error;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
@@ -97,6 +98,8 @@ enum Outcome {
     Code(i32),
     TooSlow(Span),
     NotRun(String),
+    /// It could not be asked, for want of something of this machine's: that says nothing of the container.
+    NotAsked(String),
 }
 
 impl Outcome {
@@ -104,7 +107,7 @@ impl Outcome {
         match self {
             Self::Code(code) => format!("exit code {code}"),
             Self::TooSlow(timeout) => format!("over {:?}", timeout.as_std()),
-            Self::NotRun(why) => why.clone(),
+            Self::NotRun(why) | Self::NotAsked(why) => why.clone(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Outcome {
             Self::TooSlow(timeout) => {
                 (-1, format!("Health check exceeded timeout ({:?})", timeout.as_std()))
             }
-            Self::NotRun(why) => (-1, why.clone()),
+            Self::NotRun(why) | Self::NotAsked(why) => (-1, why.clone()),
         }
     }
 }
@@ -142,6 +145,8 @@ async fn probe(runtime: &dyn Runtime, id: TaskId, check: &Check) -> (Outcome, Ve
     };
     let outcome = match tokio::time::timeout(check.timeout.as_std(), run).await {
         Ok(Ok(code)) => Outcome::Code(code),
+        // Our own descriptors, memory or disk; what the container does with its process comes as another error.
+        Ok(Err(error @ Error::Io { .. })) => Outcome::NotAsked(error.to_string()),
         Ok(Err(error)) => Outcome::NotRun(error.to_string()),
         Err(_) => Outcome::TooSlow(check.timeout),
     };
@@ -162,6 +167,11 @@ async fn hear(mut output: Input, said: &RefCell<Vec<u8>>) {
 fn judge(standing: &mut Standing, outcome: &Outcome, counts: bool) {
     if *outcome == Outcome::Code(0) {
         *standing = Standing { well: true, ..Standing::default() };
+    } else if matches!(outcome, Outcome::NotAsked(_)) {
+        tracing::warn!(
+            why = outcome.in_short(),
+            "a container could not be asked whether it is well"
+        );
     } else if counts || standing.well {
         standing.failures += 1;
         standing.last = outcome.in_short();

@@ -13,6 +13,7 @@ use skein_events::task::container::Dns;
 use skein_events::task::output::Output;
 use skein_events::task::spec::LogDriver;
 use skein_events::task::{OUT_OF_MEMORY, TaskState, TaskStatus};
+use skein_events::text::visible;
 use skein_events::time::Span;
 use skein_events::view::assignment::{self, AssignedTask, Phase};
 use skein_net::overlay::{AttachLeg, Attached, Outside};
@@ -478,11 +479,13 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 fn rejected(error: String) -> TaskStatus {
-    TaskStatus { error: Some(error), ..TaskStatus::new(TaskState::Rejected, "preparing") }
+    let error = Some(visible(&error).into_owned());
+    TaskStatus { error, ..TaskStatus::new(TaskState::Rejected, "preparing") }
 }
 
 fn failed(error: &str) -> TaskStatus {
-    TaskStatus { error: Some(error.to_owned()), ..TaskStatus::new(TaskState::Failed, "failed") }
+    let error = Some(visible(error).into_owned());
+    TaskStatus { error, ..TaskStatus::new(TaskState::Failed, "failed") }
 }
 
 /// Clears away all that belongs to a task here, and tries again until nothing is left.

@@ -32,7 +32,7 @@ impl Inspect {
             let path = format!("/nodes/{}", encode(node));
             let node: Node = session.client.read(&path, &self.inspecting.at).await?;
             let gap = if n == 0 { "" } else { "\n" };
-            session.screen.raw(format!("{gap}{}", page(node)).as_bytes())?;
+            session.screen.told(&format!("{gap}{}", page(node)))?;
         }
         Ok(())
     }

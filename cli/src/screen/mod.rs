@@ -17,6 +17,7 @@ pub(crate) use meter::{Meter, Part, Step};
 pub(crate) use object::Shape;
 
 use serde_json::value::RawValue;
+use skein_events::text::visible;
 
 use crate::args::Listing;
 use crate::failure::Failure;
@@ -59,11 +60,20 @@ impl Screen {
 
     /// A line of the result, at once.
     pub(crate) fn line(&mut self, text: impl Display) -> Result<(), Failure> {
-        writeln!(self.out, "{text}")?;
-        Ok(self.out.flush()?)
+        self.told(&format!("{text}\n"))
     }
 
-    /// Bytes of the result as they are, at once.
+    /// Text of the result for people, at once: nothing in it does anything to a terminal.
+    pub(crate) fn told(&mut self, text: &str) -> Result<(), Failure> {
+        self.raw(visible(text).as_bytes())
+    }
+
+    /// The result in the form the user asked for: as it is for programs, and on a terminal as for people.
+    fn formed(&mut self, text: &str) -> Result<(), Failure> {
+        if self.terminal { self.told(text) } else { self.raw(text.as_bytes()) }
+    }
+
+    /// Bytes of the result as they are, at once: what a container said, or a file.
     pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.out.write_all(bytes)?;
         Ok(self.out.flush()?)
@@ -77,7 +87,7 @@ impl Screen {
 
     /// A line beside the result: a warning, a reason.
     pub(crate) fn note(&mut self, text: impl Display) -> Result<(), Failure> {
-        Ok(writeln!(self.err, "{text}")?)
+        Ok(writeln!(self.err, "{}", visible(&text.to_string()))?)
     }
 
     /// A name in a colour of its own, if that stream (standard error, or output) is a terminal.
@@ -110,7 +120,7 @@ impl Screen {
         rows: &[[Cell; N]],
     ) -> Result<(), Failure> {
         let text = list::render(&listing.format, listing.quiet, columns, rows)?;
-        self.raw(text.as_bytes())
+        self.formed(&text)
     }
 
     /// A list of things without ids.
@@ -121,7 +131,7 @@ impl Screen {
         rows: &[[Cell; N]],
     ) -> Result<(), Failure> {
         let text = list::render(form, false, columns, rows)?;
-        self.raw(text.as_bytes())
+        self.formed(&text)
     }
 
     /// An answer of the daemon as JSON, or its `parts` (all of it, if it has none) through a template; false if the user
@@ -133,7 +143,7 @@ impl Screen {
         parts: Option<&str>,
     ) -> Result<bool, Failure> {
         let text = answer::render(form, answer, parts)?;
-        text.map_or(Ok(false), |text| self.raw(text.as_bytes()).map(|()| true))
+        text.map_or(Ok(false), |text| self.formed(&text).map(|()| true))
     }
 
     /// Inspected objects, as the daemon wrote them, in the form the user asked for.
@@ -143,7 +153,7 @@ impl Screen {
         objects: &[Box<RawValue>],
     ) -> Result<(), Failure> {
         let text = object::render(shape, objects)?;
-        self.raw(text.as_bytes())
+        self.formed(&text)
     }
 }
 

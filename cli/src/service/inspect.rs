@@ -75,5 +75,5 @@ async fn show(
         };
         networks.push(found["Name"].as_str().unwrap_or(&id).to_owned());
     }
-    session.screen.raw(pretty::layout(&service, &networks, now).as_bytes())
+    session.screen.told(&pretty::layout(&service, &networks, now))
 }

@@ -29,7 +29,7 @@ impl Info {
         let shown = session.screen.answered(&self.format, &info, None);
         match (shown, failure) {
             (Ok(false), failure) => {
-                session.screen.raw(page(&info, failure.is_none()).as_bytes())?;
+                session.screen.told(&page(&info, failure.is_none()))?;
                 failure.map_or(Ok(()), Err)
             }
             // Of a daemon that does not answer no field is there, which is not the template's fault.

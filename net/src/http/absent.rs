@@ -2,10 +2,11 @@
 //! A list, so that a new route is a line taken out of it.
 
 use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::error::ApiError;
+use super::json;
 
 const SECRETS: &str = "secrets are not there yet: give the service its values with --env";
 const CONFIGS: &str = "configs are not there yet: put the file into the image";
@@ -30,6 +31,7 @@ pub(crate) async fn answer(request: Request) -> Response {
     let segments: Vec<&str> = request.uri().path().split('/').skip(1).collect();
     match absent(request.method(), &segments) {
         Some(Absent::NotYet(sentence)) => ApiError::unsupported(sentence).into_response(),
+        Some(Absent::Empty) => json(StatusCode::OK, &[(); 0]),
         Some(Absent::Nothing(message)) => ApiError::not_found(message).into_response(),
         None => ApiError::no_such_page().into_response(),
     }
@@ -40,6 +42,8 @@ enum Absent {
     NotYet(&'static str),
     /// A look-up of a noun that has no objects yet.
     Nothing(String),
+    /// A list of such a noun.
+    Empty,
 }
 
 fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
@@ -48,6 +52,8 @@ fn absent(method: &Method, segments: &[&str]) -> Option<Absent> {
     let nothing = |text: String| Some(Absent::Nothing(text));
     let sentence = match segments {
         // `docker inspect X` walks over the nouns until one answers other than 404.
+        // `docker stack rm` and `stack ps` list them, and find none: what a compound command needs is answered.
+        ["secrets" | "configs"] if get => return Some(Absent::Empty),
         ["secrets", name] if get => return nothing(format!("secret {name} not found")),
         ["configs", name] if get => return nothing(format!("config {name} not found")),
         ["plugins", name, "json"] if get => return nothing(format!("plugin {name} not found")),

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, header, request::Parts};
 use skein_events::envelope::Who;
 use skein_events::id::RequestId;
 use skein_events::record::Position;
+use skein_events::text::is_hidden;
 
 use crate::backend;
 
@@ -72,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
         Ok(Self(backend::Caller {
             who: Who::clone(&peer.0),
             client: client(&parts.headers),
-            reason: text(&parts.headers, "skein-reason")?.filter(|r| !r.is_empty()),
+            reason: reason(&parts.headers)?,
             request: text(&parts.headers, "skein-request-id")?.map(|t| request_id(&t)),
             if_at: text(&parts.headers, "skein-if-at")?.map(|t| position(&t)).transpose()?,
         }))
@@ -98,6 +99,18 @@ fn position(text: &str) -> Result<Position, ApiError> {
 fn client(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or("unknown");
     agent.chars().take(CLIENT_MAX).collect()
+}
+
+/// Why, in the user's words: one line that is shown to others.
+fn reason(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let reason = text(headers, "skein-reason")?.filter(|reason| !reason.is_empty());
+    match reason.as_deref().and_then(|reason| reason.chars().find(|c| is_hidden(*c))) {
+        None => Ok(reason),
+        Some(c) => Err(ApiError::invalid(format!(
+            "a reason is one line of plain text: it has the control character U+{:04X}",
+            u32::from(c)
+        ))),
+    }
 }
 
 /// A header's value, which may be any UTF-8.

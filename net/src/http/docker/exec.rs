@@ -200,20 +200,20 @@ async fn start(
     let asked = asked(&session, on_upgrade.is_some() && !detach, size.as_deref());
     let running = match app.backend.exec(caller, asked).await {
         Ok(running) => running,
-        Err(Failure::NotExecutable { message, code }) if on_upgrade.is_some() && !detach => {
-            // As Docker has it: the connection is taken over before anything is executed, and the reason is its output.
+        Err(failure) => {
+            let code = if let Failure::NotExecutable { code, .. } = &failure { *code } else { 126 };
             app.sessions.set(&id, Progress::Ended { pid: 0, code });
-            let text = format!("{message}\r\n");
+            if on_upgrade.is_none() || detach {
+                return Err(failure.into());
+            }
+            // As Docker has it: the connection is taken over before anything is executed, and the reason is its output. Its
+            // client shows nothing of an answer that takes over no connection.
+            let text = format!("{failure}\r\n");
             let said = if session.tty() { text.into() } else { frame(1, text.as_bytes()) };
             let output = futures::stream::iter([Ok(said)]);
             return Ok(upgraded(on_upgrade, session.tty(), |connection| {
                 talk(connection, None, output, tokio::spawn(async {}))
             }));
-        }
-        Err(failure) => {
-            let code = if let Failure::NotExecutable { code, .. } = &failure { *code } else { 126 };
-            app.sessions.set(&id, Progress::Ended { pid: 0, code });
-            return Err(failure.into());
         }
     };
     let ExecSession { stdin, stdout, stderr, pid, exit, resize } = running;
