@@ -22,3 +22,4 @@ pub mod spawner;
 pub mod swarm;
 pub mod vault;
 mod volumes;
+pub mod witness;

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use skein_events::cluster::ClusterSpec;
 use skein_events::command::{Command, NewNode};
 use skein_events::id::{ClusterId, IdSource, NodeId};
-use skein_events::node::{Availability, Description, Role};
+use skein_events::node::{Availability, Description, Role, NodeState};
 use skein_events::record::Hash;
 use skein_events::refusal::Refusal;
 use skein_events::time::Span;
@@ -27,9 +27,12 @@ use crate::log::Beat;
 use crate::reasons::Reasons;
 use crate::swarm::{self, Face, Seams, Swarm};
 use crate::vault::Vault;
+use crate::witness::{self, Keeper, Witness};
 
 /// Requests to make or leave a swarm that may wait: they are rare.
 const MAILBOX: usize = 16;
+/// How long the first node of a swarm may take to be ready before its maker is answered all the same.
+const READY_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What other threads see of the membership.
 pub struct Running {
@@ -41,6 +44,8 @@ pub struct Running {
     pub tokens: JoinTokens,
     /// Consensus.
     pub seat: Seat,
+    /// Notes how far the log goes.
+    pub keeper: Keeper,
 }
 
 /// The running membership, if there is one.
@@ -135,7 +140,18 @@ async fn take_up(
     let started = Swarm::start(&ground.seams, disk, vault.node, vault.number);
     let swarm = started.map_err(|error| unusable(&error, &ground.folder))?;
     let begun = swarm.caught_up().await.map_err(internal)?;
-    if !begun || swarm.face.state().cluster.is_none() {
+    let known = Witness::read(&ground.folder);
+    let state = swarm.face.state();
+    let other = known.map(|known| known.check(begun.then_some(&*state), &swarm.face.log));
+    if let Some(Err(what)) = other {
+        swarm.stop().await;
+        return Err(Failure::Internal(format!(
+            "{what}\nnothing was changed; the way out: put this node's own log back into {0}, or, if the one that is there is to be gone on with and what it lacks is given up, remove {0}/{1}",
+            ground.folder.display(),
+            witness::FILE,
+        )));
+    }
+    if !begun || state.cluster.is_none() {
         // The swarm was never made: the daemon ended between its first file and its first record.
         swarm.stop().await;
         std::fs::remove_dir_all(&ground.folder).map_err(internal)?;
@@ -156,7 +172,12 @@ async fn begin(ground: &Ground, swarm: &Swarm, vault: &Vault) -> Result<Addr<Age
         worker: vault.token(Role::Worker).map_err(internal)?,
         manager: vault.token(Role::Manager).map_err(internal)?,
     };
+    let id =
+        state.cluster.as_ref().map(|cluster| cluster.id).ok_or_else(|| {
+            Failure::Internal("the swarm began without its first record".to_owned())
+        })?;
     ground.membership.store(Some(Arc::new(Running {
+        keeper: Keeper::begin(&ground.folder, id, swarm.face.log.clone()),
         face: swarm.face.clone(),
         reasons: Reasons::default(),
         tokens,
@@ -226,7 +247,9 @@ async fn make(
         failpoint("init.before-record");
         swarm.face.submit(caller, None, command).await?;
         failpoint("init.after-record");
-        begin(&ground, &swarm, &vault).await
+        let agent = begin(&ground, &swarm, &vault).await?;
+        until_ready(&swarm.face, node).await;
+        Ok(agent)
     };
     match began.await {
         Ok(agent) => Ok((swarm, agent)),
@@ -239,9 +262,29 @@ async fn make(
     }
 }
 
+/// The one who made the swarm finds its node ready, unless that takes longer than a first session ever does.
+async fn until_ready(face: &Face, node: NodeId) {
+    let mut news = face.published.head.subscribe();
+    let ready = async {
+        loop {
+            news.borrow_and_update();
+            let state = face.state();
+            let own = state.nodes.get(&node).map(|own| own.state);
+            if own == Some(NodeState::Ready) || news.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(READY_MAX, ready).await.is_err() {
+        tracing::warn!("the swarm is made, and its first node is not ready yet");
+    }
+}
+
 /// Ends everything of a swarm on this machine and erases its files.
 async fn give_up(ground: Ground, swarm: Swarm, agent: Addr<AgentActor>) -> Result<(), Failure> {
-    ground.membership.store(None);
+    if let Some(running) = ground.membership.swap(None) {
+        running.keeper.stop();
+    }
     let (done, ended) = oneshot::channel();
     agent.send(EndAll(done)).await.map_err(internal)?;
     ended.await.map_err(internal)?;

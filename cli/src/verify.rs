@@ -7,6 +7,7 @@ use serde_json::Value;
 use skein_store::archive::{self, Checked};
 
 use crate::args::At;
+use crate::client::encode;
 use crate::failure::Failure;
 use crate::screen::Form;
 use crate::session::Session;
@@ -20,6 +21,9 @@ pub(crate) struct Verify {
     /// Archives made by `skein log export`, in their order, or the directory of `skein log archive`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// Also check that the history has this head, noted elsewhere before: a cursor, as verify prints it
+    #[arg(long, value_name = "CURSOR", conflicts_with = "files", value_parser = cursor)]
+    against: Option<String>,
     /// Form of the answer: table, json, or a Go template, like '{{.records}} {{.head}}'
     #[arg(long, default_value = "table", hide_default_value = true)]
     format: Form,
@@ -31,6 +35,8 @@ struct Answer {
     records: u64,
     entries: u64,
     head: String,
+    #[serde(default)]
+    cursor: Option<String>,
     ok: bool,
     #[serde(default)]
     first_bad: Option<Bad>,
@@ -70,6 +76,9 @@ impl Verify {
             );
             return Err(Failure::failed(bad));
         }
+        if let Some(noted) = &self.against {
+            against(session, noted).await?;
+        }
         if told {
             return Ok(());
         }
@@ -77,12 +86,41 @@ impl Verify {
             .screen
             .line(format_args!("ok: {} records in {} entries", answer.records, answer.entries))?;
         session.screen.line(format_args!("head: {}", answer.head))?;
+        if let Some(cursor) = &answer.cursor {
+            session.screen.line(format_args!("cursor: {cursor}"))?;
+        }
+        if let Some(noted) = &self.against {
+            session.screen.line(format_args!("against: {noted} is on this history"))?;
+        }
         if answer.redacted.is_empty() {
             return Ok(());
         }
         let list: Vec<String> =
             answer.redacted.iter().map(|position| format!("@{position}")).collect();
         session.screen.line(format_args!("redacted: {}", list.join(" ")))
+    }
+}
+
+/// `EPOCH.POSITION.H8`: anything else would be on every history.
+fn cursor(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let hex = |part: &str| part.len() == 8 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    match parts[..] {
+        [epoch, position, h] if digits(epoch) && digits(position) && hex(h) => Ok(text.to_owned()),
+        _ => Err("a cursor such as 1.8123.9f3c2ab1, as skein verify prints it".to_owned()),
+    }
+}
+
+/// A chain is whole in itself, also an older copy of it: only who noted its head elsewhere can tell.
+async fn against(session: &mut Session, noted: &str) -> Result<(), Failure> {
+    let path = format!("/skein/v1/tail?from={}", encode(noted));
+    match session.client.bytes(&path).await {
+        Ok(_) => Ok(()),
+        Err(Failure::Refused { status: 410, .. }) => Err(Failure::failed(format!(
+            "the history does not have {noted}: an older copy of the log, or another one, is in its place"
+        ))),
+        Err(failure) => Err(failure),
     }
 }
 

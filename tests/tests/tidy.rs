@@ -260,3 +260,73 @@ fn no_path_of_a_workplace_and_no_unfinished_business() {
         }
     }
 }
+
+/// Each row of the table of waits names a constant that the file it names has.
+#[test]
+fn waits_are_bounded_where_the_page_says() {
+    let page = read("docs/waits.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut seen = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, _, file, bound, ..] = cells[..] else { panic!("{row}") };
+        let code = read(file.trim_matches('`'));
+        let bound = bound.trim_matches('`');
+        assert!(code.contains(&format!("const {bound}: ")), "{file} has no {bound}");
+        seen += 1;
+    }
+    assert!(seen > 10);
+}
+
+/// What a container or an image made is opened by the kernel below an open directory and never walked by a path: neither the
+/// standard library's calls that take one, nor recursion in it.
+#[test]
+fn content_of_containers_is_not_walked_by_paths() {
+    // What each may do with paths all the same, and why.
+    let allowed: &[(&str, &[&str])] = &[
+        // The source of a bind, which the user names on the host, as Docker takes it.
+        ("runtime/src/rootfs/mount.rs", &["fs::metadata(path)", "fs::create_dir_all(path)"]),
+        // Whether a volume's own directory is empty, which only a name at its end could tell otherwise.
+        ("runtime/src/rootfs/copy.rs", &["fs::read_dir(data)"]),
+    ];
+    let calls = [
+        "read_dir(",
+        "metadata(",
+        "remove_dir_all(",
+        "remove_dir(",
+        "remove_file(",
+        "copy(",
+        "rename(",
+        "create_dir",
+        "read(",
+        "read_to_string(",
+        "write(",
+        "read_link(",
+        "canonicalize(",
+        "set_permissions(",
+        "hard_link(",
+    ];
+    let folders = files("runtime/src/rootfs", "rs");
+    for path in folders.into_iter().chain([root().join("runtime/src/tree.rs")]) {
+        let name = name(&path);
+        let code = read(&path);
+        let code = code.split("#[cfg(test)]").next().expect("split gives one part");
+        let may = allowed.iter().find(|(file, _)| *file == name).map_or(&[][..], |(_, may)| may);
+        for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let walks = calls.iter().any(|call| line.contains(&format!("fs::{call}")));
+            // The kernel's calls that take an open directory are `rustix::fs`.
+            let walks = walks && !line.contains("rustix::fs::");
+            assert!(!walks || may.iter().any(|may| line.contains(may)), "{name}: {line}");
+        }
+    }
+    let others: Vec<String> = files("runtime/src", "rs")
+        .into_iter()
+        .filter(|path| {
+            let code = read(path);
+            let code = code.split("#[cfg(test)]").next().expect("split gives one part").to_owned();
+            code.contains("remove_dir_all(") && !name(path).ends_with("corpus.rs")
+        })
+        .map(|path| name(&path))
+        .collect();
+    assert_eq!(others, Vec::<String>::new(), "these remove by recursion: see runtime/src/tree.rs");
+}

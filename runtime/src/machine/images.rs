@@ -125,7 +125,16 @@ impl Machine {
     }
 
     pub(super) async fn pull_image(self, order: Pull) -> Result<Pulled, Error> {
+        let name = order.name.to_string();
+        let turn = tokio::select! {
+            biased;
+            () = order.progress.closed() => {
+                return Err(Error::registry(order.name.host(), "the pull was given up"));
+            }
+            turn = self.0.pulls.pull(&name, order.name.host()) => turn,
+        };
         self.apart(move |this, sources| async move {
+            let _turn = turn;
             let pulled = tokio::select! {
                 biased;
                 () = order.progress.closed() => Err(Error::registry(
@@ -147,6 +156,7 @@ impl Machine {
         name: Reference,
         login: Option<Login>,
     ) -> Result<Resolved, Error> {
+        let _turn = self.0.pulls.question().await;
         self.apart(move |_, sources| async move { pull::resolve(&name, login, &sources).await })
             .await
     }

@@ -16,6 +16,7 @@ mod cleanup;
 mod client;
 mod images;
 mod logs;
+mod pulls;
 mod standing;
 mod terminal;
 
@@ -61,6 +62,7 @@ use crate::signal::Signal;
 use crate::spec;
 use crate::volume::Volumes;
 use client::Link;
+use pulls::Pulls;
 
 /// The file in which a shim leaves word how its container ended.
 pub(crate) const EXIT_FILE: &str = "exit.json";
@@ -109,6 +111,8 @@ struct Inner {
     host: spec::Host,
     /// What shims run.
     program: Program,
+    /// Who talks to registries.
+    pulls: Pulls,
     /// The filter of system calls for shims, in base 64.
     filter: String,
     /// Held by whoever makes a container: what all containers share in the kernel is not taken away meanwhile.
@@ -151,6 +155,7 @@ impl Machine {
             discard,
             host,
             program,
+            pulls: Pulls::default(),
             filter,
             making,
         }));

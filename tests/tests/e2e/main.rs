@@ -12,6 +12,8 @@ mod disk;
 mod host;
 mod lasting;
 mod network;
+mod past;
+mod private;
 mod registry;
 mod resolvers;
 mod scenario;

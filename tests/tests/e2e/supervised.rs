@@ -48,7 +48,7 @@ fn a_service_manager_hears_that_it_is_ready_alive_and_stopping() {
     let (status, body) = get(&daemon, "/readyz");
     assert_eq!(
         (status.as_str(), body.as_str()),
-        ("HTTP/1.1 200 OK", "threads: ok\napplied: ok\nleader: ok\ndisk: ok\n")
+        ("HTTP/1.1 200 OK", "threads: ok\napplied: ok\nleader: ok\nagent: ok\ndisk: ok\n")
     );
     daemon.terminate();
     hear(&socket, "STOPPING=1");

@@ -132,7 +132,10 @@ pub(super) async fn acknowledged(backend: &dyn Backend, text: &str) -> Result<Po
 }
 
 /// The cursor of a position that is in the log.
-async fn cursor_at(backend: &dyn Backend, position: Position) -> Result<Option<Cursor>, ApiError> {
+pub(super) async fn cursor_at(
+    backend: &dyn Backend,
+    position: Position,
+) -> Result<Option<Cursor>, ApiError> {
     if position == Position(0) {
         return Ok(None);
     }

@@ -540,8 +540,8 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         endpoint mode vip is not there yet: add --endpoint-mode dnsrr"#]]
     .assert_eq(&refused.join("\n"));
     for (method, path) in [
-        (Method::GET, "/secrets"),
-        (Method::GET, "/configs"),
+        (Method::POST, "/secrets/create"),
+        (Method::POST, "/configs/create"),
         (Method::POST, "/swarm/join"),
         (Method::POST, "/build"),
         (Method::GET, "/events"),
@@ -552,6 +552,10 @@ async fn what_is_not_there_yet_is_refused_with_a_way_out() {
         let answer = server.ask(method, path, &[], Body::empty()).await;
         let message = answer.refused(501);
         assert!(message.contains("not") && answer.json()["code"] == "unsupported", "{path}");
+    }
+    // `docker stack rm` lists what a stack may have.
+    for path in ["/secrets?filters={}", "/configs"] {
+        assert_eq!(server.get(path).await.done(200), serde_json::json!([]), "{path}");
     }
     server.stop().await;
 }

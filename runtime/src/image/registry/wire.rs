@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, pki_types::ServerName};
 
@@ -30,6 +30,8 @@ const ADDRESSES_MAX: usize = 8;
 const HEADERS_MAX: usize = 64 << 10;
 /// How long a server may take over the first word of TLS before it counts as one that speaks in the clear.
 const ENCRYPTION_MAX: Duration = Duration::from_secs(5);
+/// Bytes a second below which a server is given up: a telephone line of 1995 had more.
+const RATE_MIN: u64 = 1_000;
 const AGENT: &str = concat!("skein/", env!("CARGO_PKG_VERSION"));
 
 /// How long a registry is waited for.
@@ -39,6 +41,8 @@ pub(crate) struct Patience {
     pub(crate) begin: Duration,
     /// Until the next piece of an answer comes.
     pub(crate) piece: Duration,
+    /// Over which a long answer is at least [`RATE_MIN`].
+    pub(crate) pace: Duration,
     /// Until a short answer, a manifest or a token, is there as a whole.
     pub(crate) short: Duration,
 }
@@ -46,7 +50,7 @@ pub(crate) struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { begin: seconds(30), piece: seconds(60), short: seconds(120) }
+        Self { begin: seconds(30), piece: seconds(60), pace: seconds(60), short: seconds(120) }
     }
 }
 
@@ -56,6 +60,8 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     body: Incoming,
     patience: Patience,
+    /// When the present span of the pace began, and what came in it.
+    span: (Instant, u64),
     _connection: Connection,
 }
 
@@ -111,6 +117,7 @@ pub(super) async fn get(
         headers: parts.headers,
         body,
         patience: *patience,
+        span: (Instant::now(), 0),
         _connection: connection,
     })
 }
@@ -208,12 +215,30 @@ impl Answer {
                 Some(Err(error)) => return Err(io::Error::other(error)),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) if data.is_empty() => {}
-                    Ok(data) => return Ok(Some(data)),
+                    Ok(data) => {
+                        self.keep_pace(data.len() as u64)?;
+                        return Ok(Some(data));
+                    }
                     // Trailers say nothing here.
                     Err(_) => {}
                 },
             }
         }
+    }
+
+    /// A server that sends a byte now and then is given up like one that is silent: what waits for it holds a thread.
+    fn keep_pace(&mut self, bytes: u64) -> io::Result<()> {
+        let (began, came) = &mut self.span;
+        *came += bytes;
+        if began.elapsed() < self.patience.pace {
+            return Ok(());
+        }
+        if *came < RATE_MIN.saturating_mul(self.patience.pace.as_secs().max(1)) {
+            let text = format!("it sends less than {RATE_MIN} bytes a second");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        self.span = (Instant::now(), 0);
+        Ok(())
     }
 
     /// The whole of a short body; `None` if it is longer than `most`.
