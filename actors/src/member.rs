@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use skein_events::cluster::ClusterSpec;
 use skein_events::command::{Command, NewNode};
 use skein_events::id::{ClusterId, IdSource, NodeId};
-use skein_events::node::{Availability, Description, Role, NodeState};
+use skein_events::node::{Availability, Description, NodeState, Role};
 use skein_events::record::Hash;
 use skein_events::refusal::Refusal;
 use skein_events::time::Span;

@@ -13,6 +13,11 @@ fn is_open(path: &Path, daemon: &Daemon) -> bool {
     // Others pass to the socket, whose mode says who may use it.
     path == daemon.run_root()
         || path == daemon.socket()
+        // The container library's own, the shims' sockets and the kernel's namespaces, in folders that only root enters.
+        || path.parent().is_some_and(|dir| ["library", "shim", "netns"].iter().any(|name| dir.ends_with(name)))
+        || path.parent().and_then(Path::parent).is_some_and(|dir| dir.ends_with("library"))
+        // This test's own.
+        || path.ends_with("daemon.log")
         // What containers find in /etc, below a directory that only root enters.
         || path.ends_with("hosts") || path.ends_with("hostname") || path.ends_with("resolv.conf")
         || fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_symlink())
@@ -53,7 +58,7 @@ fn a_used_root_is_closed_to_everybody_else() {
         fs::metadata(&setuid).is_ok_and(|m| m.mode() & 0o4000 != 0).then_some(())
     });
     let exported = daemon.run_root().join("history.sklog");
-    daemon.ok(&format!("log export -o {}", exported.display()));
+    daemon.ok(&format!("log export {}", exported.display()));
     assert_eq!(fs::metadata(&exported).expect("it is there").mode() & 0o777, 0o600);
     fs::remove_file(&exported).expect("it is there");
     // As an older version left it: closed again at the next start.
@@ -71,7 +76,7 @@ fn a_used_root_is_closed_to_everybody_else() {
     for root in [daemon.data(), daemon.run_root()] {
         open_to_others(root, &daemon, &mut found);
     }
-    assert_eq!(found, [PathBuf::new(); 0]);
+    assert!(found.is_empty(), "{found:?}");
     assert_eq!(fs::metadata(daemon.data()).expect("a root").mode() & 0o777, 0o700);
     // A local user reads no log, runs no program of a volume, and sees nothing of the daemon's memory.
     let environ = format!("/proc/{}/environ", daemon.pid());

@@ -25,6 +25,8 @@ enum Sent {
     Endless(&'static str),
     /// Some bytes, then nothing more and no end either.
     Stalled(Vec<u8>),
+    /// Some bytes, then one now and then for as long as somebody reads.
+    Dripping(Vec<u8>),
 }
 
 struct Server {
@@ -118,6 +120,13 @@ fn serve(mut stream: impl Read + Write, answer: impl Fn(&str) -> Sent) {
         Sent::Stalled(bytes) => {
             stream.write_all(&bytes).and_then(|()| stream.read(&mut [0]).map(|_| ()))
         }
+        Sent::Dripping(bytes) => stream.write_all(&bytes).and_then(|()| {
+            let (_never, pause) = std::sync::mpsc::channel::<()>();
+            loop {
+                stream.write_all(b" ").and_then(|()| stream.flush())?;
+                let _ = pause.recv_timeout(Duration::from_millis(100));
+            }
+        }),
     };
 }
 
@@ -255,7 +264,8 @@ impl Rig {
 }
 
 fn access() -> Access {
-    let patience = Patience { piece: Duration::from_millis(300), ..Patience::default() };
+    let (piece, pace) = (Duration::from_millis(300), Duration::from_secs(1));
+    let patience = Patience { piece, pace, ..Patience::default() };
     Access { insecure: Arc::new([]), proxies: Arc::new(Proxies::all("", "")), patience }
 }
 
@@ -297,7 +307,12 @@ async fn an_image_comes_once_and_has_its_names() {
 async fn hostile_registries_are_refused_and_leave_nothing() {
     type Answers = fn(&Honest, &str, &str) -> Sent;
     const ENDLESS: &str = "HTTP/1.1 200 X\r\nConnection: close\r\n\r\n";
-    let cases: [(&str, Answers, &str); 17] = [
+    let cases: [(&str, Answers, &str); 18] = [
+        (
+            "dripping",
+            |_, _, _| Sent::Dripping(b"HTTP/1.1 200 X\r\nContent-Length: 4000\r\n\r\n".into()),
+            "less than 1000 bytes a second",
+        ),
         ("endless manifest", |_, _, _| Sent::Endless(ENDLESS), "a manifest of over"),
         ("no HTTP", |_, _, _| Sent::Bytes(b"SSH-2.0-x\r\n".to_vec()), "cannot be reached"),
         ("endless head", |_, _, _| Sent::Endless("HTTP/1.1 200 X\r\nA: "), "cannot be reached"),
