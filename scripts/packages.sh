@@ -24,6 +24,8 @@ for purpose in "$@"; do
       has nft || want nftables
       has curl || want curl # puts images into a registry
       has openssl || want openssl # gives one a certificate
+      has mkfs.ext4 || want e2fsprogs # a device whose free blocks are looked at
+      has losetup || want mount
       ;;
     deb) # the package names the libraries its binary needs
       has dpkg-shlibdeps || want dpkg-dev

@@ -49,7 +49,7 @@ pub struct Log(pub(crate) Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     /// Replaced as a whole when a redaction rewrites the file; gone when the log is closed.
-    pub(crate) database: RwLock<Option<Database>>,
+    pub(crate) database: RwLock<Option<Opened>>,
     pub(crate) recent: Mutex<Recent>,
     pub(crate) head: watch::Sender<Head>,
     pub(crate) queue: mpsc::Sender<Op>,
@@ -66,6 +66,14 @@ pub struct Head {
     pub h: Hash,
     /// Index of the last entry handed on, which may hold no records; `None` before the first.
     pub index: Option<u64>,
+}
+
+/// A file of the log, opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) database: Database,
+    /// Ends when neither the database nor a reader of it is left.
+    unused: oneshot::Receiver<()>,
 }
 
 /// One committed batch.
@@ -113,21 +121,21 @@ impl Log {
         options: Options,
         fatal: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<(Self, Writer), Error> {
-        disk.remove(crate::rewrite::FILE)?;
+        disk.erase(crate::rewrite::FILE)?;
         if !disk.exists(FILE)? {
             // Made under another name, so that a file of this name always has its tables, and one that seems to have none is damaged.
             drop(make(disk.as_ref(), crate::rewrite::FILE, options)?);
             disk.replace(crate::rewrite::FILE, FILE)?;
         }
-        let database = open_database(disk.as_ref(), FILE, options)?;
-        add_tables(&database, options)?;
-        let transaction = database.begin_read()?;
+        let opened = open_database(disk.as_ref(), FILE, options)?;
+        add_tables(&opened.database, options)?;
+        let transaction = opened.database.begin_read()?;
         let known = Known::read(&transaction)?;
         let head = known.head(&transaction)?;
         drop(transaction);
         let (queue, operations) = mpsc::channel(QUEUE);
         let log = Self(Arc::new(Inner {
-            database: RwLock::new(Some(database)),
+            database: RwLock::new(Some(opened)),
             recent: Mutex::new(known.recent()),
             head: watch::Sender::new(head),
             queue,
@@ -279,14 +287,15 @@ impl Log {
         &self,
         work: impl FnOnce(&Database) -> Result<T, E>,
     ) -> Result<T, Error> {
-        let database = self.0.database.read().expect("no panic while the file is exchanged");
-        work(database.as_ref().ok_or(Error::Closed)?).map_err(Into::into)
+        let opened = self.0.database.read().expect("no panic while the file is exchanged");
+        work(&opened.as_ref().ok_or(Error::Closed)?.database).map_err(Into::into)
     }
 
-    /// Puts another file in the place of the present one; `None` closes the log.
-    pub(crate) fn exchange(&self, database: Option<Database>) {
+    /// Puts another file in the place of the present one; `None` closes the log. What it returns ends when nobody reads
+    /// the one of before any more, which is soon: no reader waits for anything while it reads.
+    pub(crate) fn exchange(&self, opened: Option<Opened>) -> Option<oneshot::Receiver<()>> {
         let mut place = self.0.database.write().expect("no panic while the file is exchanged");
-        *place = database;
+        std::mem::replace(&mut *place, opened).map(|before| before.unused)
     }
 
     pub(crate) fn transaction(&self) -> Result<ReadTransaction, Error> {
@@ -388,23 +397,25 @@ pub(crate) fn open_database(
     disk: &dyn Disk,
     name: &str,
     options: Options,
-) -> Result<Database, Error> {
-    let backend = Backend(disk.open(name)?);
-    Ok(redb::Builder::new().set_cache_size(options.cache).create_with_backend(backend)?)
+) -> Result<Opened, Error> {
+    let (backend, unused) = Backend::new(disk.open(name)?);
+    let database =
+        redb::Builder::new().set_cache_size(options.cache).create_with_backend(backend)?;
+    Ok(Opened { database, unused })
 }
 
 /// Makes a file with its tables, all empty.
-pub(crate) fn make(disk: &dyn Disk, name: &str, options: Options) -> Result<Database, Error> {
-    let database = open_database(disk, name, options)?;
-    let mut transaction = database.begin_write()?;
+pub(crate) fn make(disk: &dyn Disk, name: &str, options: Options) -> Result<Opened, Error> {
+    let opened = open_database(disk, name, options)?;
+    let mut transaction = opened.database.begin_write()?;
     transaction.set_quick_repair(options.quick_repair);
     transaction.open_table(ENTRIES)?;
     transaction.open_table(BASES)?;
     transaction.open_table(MEMBERSHIPS)?;
     meta::put(&mut transaction.open_table(META)?, &Meta::NEW)?;
     transaction.commit()?;
-    add_tables(&database, options)?;
-    Ok(database)
+    add_tables(&opened.database, options)?;
+    Ok(opened)
 }
 
 /// Makes the tables of snapshots, which files of before they were written in parts do not have.

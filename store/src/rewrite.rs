@@ -1,6 +1,7 @@
 //! Redaction: writes the log's file anew without the erased values, then puts the new file in the place of the old.
 //! Overwriting only the row would not do: the database copies pages on every change, so remains of older copies
-//! lie anywhere in its free pages, in parts, and cannot be found again by what they held.
+//! lie anywhere in its free pages, in parts, and cannot be found again by what they held. For the same reason the old
+//! file is overwritten as a whole before it is removed: its blocks would keep all of that until something else needs them.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,8 @@ use crate::table::meta::{self, META};
 use crate::table::snapshots::{HEADS, PARTS};
 use crate::writer::Writer;
 
-/// The file under construction; one that is there when the log is opened is left from a crash and removed.
+/// The file under construction, and after the exchange the old one until it is erased. One that is there when the log is
+/// opened is left from a crash and erased.
 pub(crate) const FILE: &str = "log.new";
 /// Rows in one transaction of the copy.
 const CHUNK: u64 = 4096;
@@ -25,7 +27,7 @@ const CHUNK: u64 = 4096;
 type Asked = (Position, oneshot::Sender<Result<(), Error>>);
 
 /// Erases the detachable parts of the records at these positions, in one rewrite.
-pub(crate) fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<(), Error> {
+pub(crate) async fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<(), Error> {
     let mut rows: BTreeMap<u64, Row> = BTreeMap::new();
     let mut told = Vec::new();
     let mut first = Position(u64::MAX);
@@ -42,28 +44,34 @@ pub(crate) fn redact(writer: &Writer, log: &Log, asked: Vec<Asked>) -> Result<()
     if rows.is_empty() {
         return Ok(());
     }
-    writer.disk.remove(FILE)?;
+    writer.disk.erase(FILE)?;
     let copied = log::make(writer.disk.as_ref(), FILE, writer.options).and_then(|new| {
-        copy(log, &new, &rows, first, writer.options.quick_repair)?;
+        copy(log, &new.database, &rows, first, writer.options.quick_repair)?;
         Ok(new)
     });
     let new = match copied {
         Ok(new) => new,
         Err(error) if error.is_full() => {
             // The log stays as it is; what was ordered is done by the next start that has the space.
-            writer.disk.remove(FILE)?;
+            writer.disk.erase(FILE)?;
             told.into_iter().for_each(|done| drop(done.send(Err(Error::Full))));
             return Ok(());
         }
         Err(error) => return Err(error),
     };
     failpoint("redact.before-replace");
-    writer.disk.replace(FILE, log::FILE)?;
+    writer.disk.swap(FILE, log::FILE)?;
     failpoint("redact.after-replace");
-    log.exchange(Some(new));
+    let unused = log.exchange(Some(new));
     for row in rows.into_values() {
         log.recent().replace(row);
     }
+    if let Some(unused) = unused {
+        // Nobody sends: it ends with the last reader, who would find zeros otherwise.
+        let _ = unused.await;
+    }
+    writer.disk.erase(FILE)?;
+    failpoint("redact.overwritten");
     told.into_iter().for_each(|done| drop(done.send(Ok(()))));
     Ok(())
 }

@@ -121,7 +121,7 @@ impl Writer {
     pub async fn run(mut self) {
         match self.work().await {
             Ok(closed) => {
-                self.log.exchange(None);
+                drop(self.log.exchange(None));
                 // The lock on the directory goes with this.
                 drop(self);
                 closed.map(|done| done.send(()));
@@ -166,7 +166,7 @@ impl Writer {
             if !redactions.is_empty() {
                 // What was taken before now may hold what is erased.
                 self.snapshot.give_up(self.log.head().position);
-                crate::rewrite::redact(self, &self.log.clone(), redactions)?;
+                crate::rewrite::redact(self, &self.log.clone(), redactions).await?;
             }
             for done in beats {
                 // Whoever asked may have stopped waiting.
@@ -242,9 +242,9 @@ impl Writer {
 
     /// A database that could not write does nothing more: it is opened anew, as after a crash.
     fn reopen(&mut self) -> Result<(), Error> {
-        self.log.exchange(None);
+        drop(self.log.exchange(None));
         match log::open_database(self.disk.as_ref(), log::FILE, self.options) {
-            Ok(database) => self.log.exchange(Some(database)),
+            Ok(opened) => drop(self.log.exchange(Some(opened))),
             // The commit that comes next finds it closed, and so it is tried again.
             Err(error) if error.is_full() => {}
             Err(error) => return Err(error),

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use super::Disk;
 use crate::error::Error;
 
+/// A file is overwritten in pieces of so many bytes: few calls, and little memory.
+const ZEROS: usize = 1 << 20;
+
 /// A directory, locked for this process as long as the value lives.
 #[derive(Debug)]
 pub struct FileDisk {
@@ -91,6 +94,27 @@ fn forget_cached(file: &File) -> io::Result<()> {
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }
 
+/// Writes zeros over all a file holds, and waits until they are on the medium. Holes stay: there is nothing in them, and
+/// to fill them takes space, which a full disk does not have.
+fn overwrite(file: &File) -> io::Result<()> {
+    let zeros = vec![0; ZEROS];
+    let mut end = 0;
+    loop {
+        let start = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(end)) {
+            Err(rustix::io::Errno::NXIO) => break, // no more data
+            start => start?,
+        };
+        end = rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(start))?;
+        let mut at = start;
+        while at < end {
+            let count = usize::try_from(end - at).map_or(ZEROS, |left| left.min(ZEROS));
+            file.write_all_at(&zeros[..count], at)?;
+            at += count as u64;
+        }
+    }
+    file.sync_all()
+}
+
 impl Disk for FileDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
         let file = private(&self.root.join(name))?;
@@ -109,12 +133,28 @@ impl Disk for FileDisk {
         self.sync_directory()
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.root.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => self.sync_directory(),
+    fn swap(&self, one: &str, other: &str) -> io::Result<()> {
+        // Any file system that takes an overlay's upper layer, as a data root's must, knows how.
+        let root = File::open(&self.root)?;
+        rustix::fs::renameat_with(&root, one, &root, other, rustix::fs::RenameFlags::EXCHANGE)?;
+        root.sync_all()
+    }
+
+    fn erase(&self, name: &str) -> io::Result<()> {
+        let path = self.root.join(name);
+        let file = match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        match overwrite(&file) {
+            // One that needs space to write over what is there does not write in its place: nothing is won by trying again.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                tracing::warn!(%error, "cannot overwrite {} before its removal", path.display());
+            }
+            done => done?,
         }
+        std::fs::remove_file(path)?;
+        self.sync_directory()
     }
 }
 

@@ -48,7 +48,11 @@ impl Disk for FrozenDisk {
         Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "this log is only read"))
     }
 
-    fn remove(&self, _: &str) -> io::Result<()> {
+    fn swap(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "this log is only read"))
+    }
+
+    fn erase(&self, _: &str) -> io::Result<()> {
         Ok(()) // a file of an interrupted rewrite; not looked at
     }
 }

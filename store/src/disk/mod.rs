@@ -9,6 +9,8 @@ use std::fmt::Debug;
 use std::io;
 use std::pin::Pin;
 
+use tokio::sync::oneshot;
+
 pub use file::FileDisk;
 pub use frozen::FrozenDisk;
 pub use sim::{SimDisk, SimMount};
@@ -24,8 +26,12 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Gives one file the name of another, atomically and durably; the other is gone.
     fn replace(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Removes a file; none is no error.
-    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Gives two files each other's names, atomically and durably.
+    fn swap(&self, one: &str, other: &str) -> io::Result<()>;
+
+    /// Overwrites what a file holds, durably, and then removes it; none is no error. A removed file's bytes would stay in
+    /// free blocks of the device, for whoever reads that.
+    fn erase(&self, name: &str) -> io::Result<()>;
 
     /// How long the next durable commit is to take. The writer waits for it before it begins one, because
     /// the database calls its backend synchronously and virtual time cannot pass inside.
@@ -36,26 +42,38 @@ pub trait Disk: Debug + Send + Sync + 'static {
 
 /// The database wants a type, not a box. It takes no lock on the file: the directory is locked already.
 #[derive(Debug)]
-pub(crate) struct Backend(pub(crate) Box<dyn redb::StorageBackend>);
+pub(crate) struct Backend {
+    file: Box<dyn redb::StorageBackend>,
+    /// Closed when nobody uses the file any more: a database that was let go of lives on in its readers.
+    _used: oneshot::Sender<()>,
+}
+
+impl Backend {
+    /// With what ends when nobody uses the file any more.
+    pub(crate) fn new(file: Box<dyn redb::StorageBackend>) -> (Self, oneshot::Receiver<()>) {
+        let (used, unused) = oneshot::channel();
+        (Self { file, _used: used }, unused)
+    }
+}
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read(offset, out)
+        self.file.read(offset, out)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
     fn sync_data(&self) -> io::Result<()> {
         // Whatever the kind: after a failed sync nobody knows what is on the disk, so a full disk is no excuse here.
-        self.0.sync_data().map_err(|error| io::Error::other(format!("cannot sync: {error}")))
+        self.file.sync_data().map_err(|error| io::Error::other(format!("cannot sync: {error}")))
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write(offset, data)
+        self.file.write(offset, data)
     }
     fn close(&self) -> io::Result<()> {
-        self.0.close()
+        self.file.close()
     }
 }

@@ -257,8 +257,29 @@ impl Disk for SimMount {
         Ok(())
     }
 
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.step()?.files.remove(name);
+    fn swap(&self, one: &str, other: &str) -> io::Result<()> {
+        let mut medium = self.step()?;
+        let absent = |name: &str| !medium.files.contains_key(name);
+        if absent(one) || absent(other) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let (first, second) = (medium.files.remove(one), medium.files.remove(other));
+        medium.files.extend(first.map(|file| (other.to_owned(), file)));
+        medium.files.extend(second.map(|file| (one.to_owned(), file)));
+        Ok(())
+    }
+
+    fn erase(&self, name: &str) -> io::Result<()> {
+        let mut medium = self.step()?;
+        let Some(file) = medium.files.get(name).cloned() else { return Ok(()) };
+        // Overwriting and removing are two operations: power may be lost in between.
+        let mut file = lock(&file);
+        file.now.fill(0);
+        file.durable.fill(0);
+        file.pending.clear();
+        drop(file);
+        medium.step(self.incarnation)?;
+        medium.files.remove(name);
         Ok(())
     }
 

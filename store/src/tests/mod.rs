@@ -30,9 +30,13 @@ struct Bed {
 
 impl Bed {
     fn open(disk: &SimDisk) -> Result<Self, crate::Error> {
+        Self::open_on(Arc::new(disk.mount()))
+    }
+
+    fn open_on(disk: Arc<dyn crate::disk::Disk>) -> Result<Self, crate::Error> {
         let (said, failed) = mpsc::unbounded_channel();
         let fatal = move |text: &str| drop(said.send(text.to_owned()));
-        let (log, writer) = Log::open(Arc::new(disk.mount()), Options::default(), fatal)?;
+        let (log, writer) = Log::open(disk, Options::default(), fatal)?;
         tokio::task::spawn_local(writer.run());
         Ok(Self { storage: Storage::new(log.clone()), log, failed })
     }

@@ -1,9 +1,13 @@
 //! Redaction: the value is gone from the file and from memory, the chain still holds, and a restart changes nothing.
 
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
 use skein_events::record::{BatchBytes, Detachable, Position};
 
 use super::{Bed, batch, secret, simulate};
-use crate::{Error, FILE, SimDisk, Taken};
+use crate::{Error, FILE, FileDisk, SimDisk, Taken};
 
 fn holds(haystack: &[u8], needle: &[u8]) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle)
@@ -92,4 +96,81 @@ fn power_loss_at_every_operation_of_a_redaction_leaves_a_whole_log() {
         });
     }
     assert!(finished, "200 operations are enough for the whole of it");
+}
+
+/// A file system of its own on a file, mounted; gone when dropped.
+struct Device(tempfile::TempDir);
+
+impl Device {
+    fn new() -> Self {
+        let device = Self(tempfile::tempdir().unwrap());
+        let (image, mounted) = (device.image(), device.mounted());
+        std::fs::create_dir(&mounted).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        run("mkfs.ext4", &[Path::new("-q"), Path::new("-F"), &image]);
+        run("mount", &[Path::new("-o"), Path::new("loop"), &image, &mounted]);
+        device
+    }
+
+    fn image(&self) -> std::path::PathBuf {
+        self.0.path().join("image")
+    }
+
+    fn mounted(&self) -> std::path::PathBuf {
+        self.0.path().join("mounted")
+    }
+
+    /// All the device holds, free blocks included.
+    fn bytes(&self) -> Vec<u8> {
+        run("sync", &[Path::new("-f"), &self.mounted()]);
+        std::fs::read(self.image()).unwrap()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        run("umount", &[Path::new("-l"), &self.mounted()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&Path]) {
+    let out = Command::new(program).args(arguments).output().unwrap();
+    assert!(out.status.success(), "{program}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+#[test]
+fn redacted_value_is_gone_from_the_device() {
+    simulate(async {
+        let device = Device::new();
+        let disk = Arc::new(FileDisk::open(&device.mounted()).unwrap());
+        let mut bed = Bed::open_on(disk).unwrap();
+        for index in 0..30 {
+            assert!(bed.append(index, batch(index, 3, 100)).await);
+        }
+        let taken = Taken { index: 29, position: Position(90), bytes: secret(4, 1).1.into() };
+        bed.log.save_snapshot(taken).await.unwrap();
+        let (salt, value) = secret(4, 1);
+        assert!(holds(&device.bytes(), &value), "the test sees what files hold");
+        bed.log.redact(Position(14)).await.unwrap();
+        let device_bytes = device.bytes();
+        assert!(!holds(&device_bytes, &value) && !holds(&device_bytes, &salt));
+        assert!(holds(&device_bytes, &secret(4, 0).1), "the others stay");
+        assert!(!device.mounted().join(crate::rewrite::FILE).exists());
+        bed.log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_rewrite_left_from_a_crash_is_overwritten_at_the_next_start() {
+    simulate(async {
+        let device = Device::new();
+        let left = device.mounted().join(crate::rewrite::FILE);
+        std::fs::write(&left, [[7; 4096].as_slice(), &secret(4, 1).1].concat()).unwrap();
+        assert!(holds(&device.bytes(), &secret(4, 1).1), "the test sees what files hold");
+        let disk = Arc::new(FileDisk::open(&device.mounted()).unwrap());
+        let bed = Bed::open_on(disk).unwrap();
+        assert!(!holds(&device.bytes(), &secret(4, 1).1));
+        assert!(!left.exists());
+        bed.log.close().await.unwrap();
+    });
 }

@@ -54,6 +54,7 @@ const PLANS: &[Plan] = &[
     plan("redact.ordered", &[CREATE, "log redact @6 -m why"]),
     plan("redact.before-replace", &[CREATE, "log redact @6 -m why"]),
     plan("redact.after-replace", &[CREATE, "log redact @6 -m why"]),
+    plan("redact.overwritten", &[CREATE, "log redact @6 -m why"]),
     plan("redact.erased", &[CREATE, "log redact @6 -m why"]),
     plan("redact.confirmed", &[CREATE, "log redact @6 -m why"]),
     plan("agent.before-create:2", &[SERVICE]),
