@@ -6,6 +6,7 @@ mod damage;
 mod full;
 mod power;
 mod redaction;
+mod roots;
 mod snapshots;
 mod suite;
 
