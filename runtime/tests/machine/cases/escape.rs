@@ -179,13 +179,18 @@ pub(crate) fn depth() {
     rig.run(rig.machine.remove(container.id)).unwrap();
     rig.run(rig.machine.remove_volume("named".to_owned(), false)).unwrap();
     assert_eq!(rig.remains(), [""; 0]);
-    // A daemon that starts in the midst of it goes on with it, and serves meanwhile.
+    let data = rig.dir.path().join("data");
+    let until_empty = || {
+        while entries(&data.join("discarded")) + entries(&data.join("volumes/.discarded")) > 0 {
+            std::thread::yield_now();
+        }
+    };
+    until_empty();
+    // A daemon that was killed in the midst of it: the next one goes on with it, and serves meanwhile.
+    fs::create_dir_all(data.join("discarded/left").join("d/".repeat(1_000))).unwrap();
     let again = crate::rig::open(rig.dir.path());
     rig.run(again.adopt()).unwrap();
-    let data = rig.dir.path().join("data");
-    while entries(&data.join("discarded")) + entries(&data.join("volumes/.discarded")) > 0 {
-        std::thread::yield_now();
-    }
+    until_empty();
 }
 
 /// The container's first process stops or kills whatever joins it, at whatever step it is.
