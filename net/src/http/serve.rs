@@ -15,7 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
@@ -25,6 +25,8 @@ use super::caller::Names;
 use super::error::ApiError;
 use super::{API_VERSION, API_VERSION_MIN, App, rehearse, router};
 
+/// How long nothing is accepted when the system has no descriptor left.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Connections at once: each costs a descriptor and some kilobytes.
 const CONNECTIONS_MAX: usize = 4096;
 /// Request heads larger than this are no requests.
@@ -50,6 +52,7 @@ pub async fn serve(
     });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
+    let mut short = false;
     tokio::pin!(shutdown);
     loop {
         // A slot before a connection: those beyond the limit wait in the kernel's backlog.
@@ -61,6 +64,7 @@ pub async fn serve(
             () = &mut shutdown => break,
             (slot, accepted) = accepted => match accepted {
                 Ok((stream, _)) => {
+                    short = false;
                     let server = Arc::clone(&server);
                     connections.spawn(async move {
                         server.connection(stream).await;
@@ -68,9 +72,11 @@ pub async fn serve(
                     });
                 }
                 Err(error) => {
-                    // Out of descriptors, most likely: those of others come back, so let them run first.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::task::yield_now().await;
+                    // Out of descriptors, most likely: others give theirs back meanwhile. Said once until it is over.
+                    if !std::mem::replace(&mut short, true) {
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
+                    sleep_until(Instant::now() + PAUSE).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -105,7 +111,7 @@ pub async fn serve_metrics(
             accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
-            tokio::task::yield_now().await;
+            sleep_until(Instant::now() + PAUSE).await;
             continue;
         };
         let connection = hyper::server::conn::http1::Builder::new()
