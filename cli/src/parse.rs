@@ -18,6 +18,9 @@ pub(crate) fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').unwrap_or((text, ""));
     if key.is_empty() {
         Err("a label needs a key".to_owned())
+    } else if key.contains(char::is_whitespace) {
+        // Docker's words.
+        Err(format!("label '{key}' contains whitespaces"))
     } else {
         Ok((key.to_owned(), value.to_owned()))
     }
@@ -112,7 +115,13 @@ pub(crate) fn memory(text: &str) -> Result<i64, String> {
 
 /// Billionths of a processor: `0.5`, `2`.
 pub(crate) fn cpus(text: &str) -> Result<i64, String> {
-    scaled(text, 1_000_000_000).ok_or_else(|| "processors are a number like 0.5 or 2".to_owned())
+    let wrong = || "processors are a number like 0.5 or 2".to_owned();
+    let amount = scaled(text, 1_000_000_000).ok_or_else(wrong)?;
+    // Less than a billionth would be no limit at all.
+    if amount == 0 && text.bytes().any(|digit| (b'1'..=b'9').contains(&digit)) {
+        return Err(format!("{text} is too precise: nine digits after the point count"));
+    }
+    Ok(amount)
 }
 
 /// A replica count of at least zero.
@@ -131,6 +140,15 @@ fn scaled(number: &str, unit: u64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_be_dropped_in_silence_is_refused() {
+        assert_eq!(cpus("0.000000001"), Ok(1));
+        assert_eq!(cpus("0"), Ok(0));
+        assert!(cpus("0.0000000001").unwrap_err().contains("too precise"));
+        assert!(label("a b=c").unwrap_err().contains("whitespaces"));
+        assert_eq!(label("a=b c"), Ok(("a".to_owned(), "b c".to_owned())));
+    }
 
     #[test]
     fn durations_are_read_as_go_writes_them() {

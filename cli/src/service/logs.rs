@@ -242,17 +242,15 @@ fn moment(text: &str, now: jiff::Timestamp) -> Result<String, Failure> {
             "invalid value for --since: {text} is no time: 2026-11-23T14:02:11Z, or 42m"
         ))
     };
+    // Before a duration, which 0 is as well: seconds since 1970, so that 0 is everything.
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        return Ok(text.to_owned());
+    }
     let at = if let Some(at) = parse::time(text) {
         at
-    } else if let Ok(ago) = parse::duration(text) {
-        now.checked_sub(jiff::SignedDuration::from_nanos(ago)).map_err(|_| wrong())?
     } else {
-        let digits = |c: char| c.is_ascii_digit() || c == '.';
-        return if !text.is_empty() && text.chars().all(digits) {
-            Ok(text.to_owned())
-        } else {
-            Err(wrong())
-        };
+        let ago = parse::duration(text).map_err(|_| wrong())?;
+        now.checked_sub(jiff::SignedDuration::from_nanos(ago)).map_err(|_| wrong())?
     };
     let nanos = at.as_nanosecond();
     Ok(format!("{}.{:09}", nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000)))
