@@ -8,6 +8,17 @@ use crate::task::spec::{RestartCondition, RestartPolicy};
 use crate::task::{Task, TaskState};
 use crate::time::{Span, Time};
 
+/// A task that ran so long did well: the next one waits no longer than was asked for.
+const LASTS: Span = Span::seconds(60);
+/// The second delay where none was asked for.
+const FIRST: Span = Span::millis(100);
+/// The longest delay of what fails.
+const FAILED_MAX: Span = Span::seconds(300);
+/// The longest of what ends well, as programs do that are started again and again on purpose: Docker's usual delay.
+const ENDED_MAX: Span = Span::seconds(5);
+/// Of a service whose tasks are always replaced after the same delay, as Docker does: `skein.restart.backoff=off`.
+const LABEL: &str = "skein.restart.backoff";
+
 /// How long to wait before the replacement may start; `None` means the task is not replaced.
 /// A function of State alone: attempts are counted back from the task's own end, as Swarm does, so time changes nothing.
 pub(super) fn delay(state: &State, task: &Task, leaves: bool) -> Option<Span> {
@@ -22,7 +33,28 @@ pub(super) fn delay(state: &State, task: &Task, leaves: bool) -> Option<Span> {
         RestartCondition::Any => true,
     };
     (wanted && attempts_left(state, task.service, task.slot, &policy, task.status_at))
-        .then_some(policy.delay)
+        .then(|| backed_off(state, task, &policy))
+}
+
+/// A task that ended within a minute waited long enough before it when it waited twice as long as the one before it: so what
+/// fails again and again is tried less and less, and writes less and less history. The delay it had itself tells how often
+/// that was, so nothing is counted: one of a new version, or in a new slot, had none.
+fn backed_off(state: &State, task: &Task, policy: &RestartPolicy) -> Span {
+    let asked = policy.delay;
+    let lasted = task.ran.is_some_and(|ran| task.status_at.since(ran) >= LASTS);
+    let constant = state.services.get(&task.service).is_some_and(|service| {
+        service.spec.labels.iter().any(|(key, value)| key == LABEL && value == "off")
+    });
+    // Whoever limits attempts bounds them himself, and counts on the delay for what falls into their window.
+    if lasted || constant || policy.max_attempts > 0 {
+        return asked;
+    }
+    // In the place of one that ended, and not the first of its slot: a delay of nothing has no moment.
+    let Some(_) = task.replaces else { return asked };
+    let waited = task.start_at.map_or(Span(0), |at| at.since(task.created));
+    let most = if task.status.state == TaskState::Complete { ENDED_MAX } else { FAILED_MAX };
+    let longer = Span(waited.0.saturating_mul(2)).max(FIRST).min(most);
+    asked.max(longer)
 }
 
 /// Whether a task that is ready may start: its delay is over, or the task it follows has stopped, or was waited for

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use skein_events::command::{Command, Sighting};
 use skein_events::node::{Availability, NodeState};
+use skein_events::service::ServiceSpec;
 use skein_events::state::State;
 use skein_events::state::touched::Touched;
 use skein_events::task::TaskState;
@@ -57,6 +58,53 @@ fn killed_task_is_replaced_after_the_restart_delay() {
 }
 
 #[test]
+fn what_fails_again_and_again_is_tried_less_and_less() {
+    let hour = Span::seconds(3_600);
+    let lives = |spec: ServiceSpec, lives: Span, state: TaskState| {
+        let mut world = World::of(1);
+        let web = world.service(spec);
+        let began = world.now;
+        let (mut delays, mut half) = (Vec::new(), world.state.position.0);
+        while world.now.since(began) < hour {
+            world.run();
+            world.pass(lives);
+            let running =
+                world.state.tasks_of(web).filter(|t| t.status.state == TaskState::Running);
+            let ended: Vec<_> = running.map(|task| (task.id, status(state))).collect();
+            if !ended.is_empty() {
+                world.report(node_id(1), ended).unwrap();
+            }
+            world.settle();
+            let waits = world.task(web, 1);
+            delays.push(waits.start_at.map_or(Span(0), |at| at.since(waits.created)));
+            if let Some(wake) = skein_events::plan::wake_at(&world.state) {
+                world.pass(wake.since(world.now));
+            }
+            if world.now.since(began) < Span::seconds(1_800) {
+                half = world.state.position.0;
+            }
+        }
+        (delays, (world.state.position.0 - half) / 1_800)
+    };
+    let mut bomb = service("bomb", 20, &[]);
+    bomb.task.restart.delay = Span(0);
+    let (delays, rate) = lives(bomb.clone(), Span::millis(10), TaskState::Failed);
+    assert_eq!(delays[..4], [Span(0), Span::millis(100), Span::millis(200), Span::millis(400)]);
+    assert_eq!(delays.last(), Some(&Span::seconds(300)));
+    assert!(rate <= 10, "{rate} records a second");
+    // What ends well is started again and again on purpose, but not without a pause.
+    let (delays, _) = lives(bomb.clone(), Span::millis(10), TaskState::Complete);
+    assert_eq!(delays.last(), Some(&Span::seconds(5)));
+    // A minute of success, and Docker's constant delay where it is asked for.
+    let (delays, _) = lives(service("web", 1, &[]), Span::seconds(61), TaskState::Failed);
+    assert!(delays.iter().all(|delay| *delay == Span::seconds(5)), "{delays:?}");
+    let mut constant = service("constant", 1, &[]);
+    constant.labels.push(("skein.restart.backoff".to_owned(), "off".to_owned()));
+    let (delays, _) = lives(constant, Span::seconds(1), TaskState::Failed);
+    assert!(delays.iter().all(|delay| *delay == Span::seconds(5)), "{delays:?}");
+}
+
+#[test]
 fn a_task_that_cannot_be_prepared_is_tried_once_a_delay() {
     let mut world = World::of(1);
     let web = world.service(service("web", 1, &[]));
@@ -69,17 +117,18 @@ fn a_task_that_cannot_be_prepared_is_tried_once_a_delay() {
     };
     let first = fail(&mut world);
     assert_eq!(first.start_at, None);
-    for _ in 0..3 {
+    // Twice as long each time: see `what_fails_again_and_again_is_tried_less_and_less`.
+    for delay in [5, 10, 20] {
         let waits = fail(&mut world);
         let start = waits.start_at.unwrap();
-        assert_eq!(start, world.now.after(Span::seconds(5)));
+        assert_eq!(start, world.now.after(Span::seconds(delay)));
         assert_eq!(
             world.task(web, 1).id,
             waits.id,
             "it keeps its slot until it would have started"
         );
-        assert_eq!(skein_events::plan::wake_at(&world.state), Some(start));
-        world.pass(Span::seconds(4));
+        assert!(skein_events::plan::wake_at(&world.state).unwrap() <= start);
+        world.pass(Span::seconds(delay - 1));
         world.settle();
         assert_eq!(world.task(web, 1).id, waits.id);
         world.pass(Span::seconds(1));
