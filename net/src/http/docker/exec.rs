@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::task::JoinHandle;
 use tokio_util::io::ReaderStream;
+use tokio_util::sync::CancellationToken;
 
 use skein_events::id::TaskId;
 
@@ -32,6 +33,8 @@ use crate::http::{App, Path, Query, json};
 use super::{container, unsupported};
 
 /// Commands remembered for their exit codes; the oldest that ended goes first.
+/// How long after a command's end its output is still told.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(1);
 const SESSIONS_MAX: usize = 1024;
 /// One read of a command's output: a pipe holds no more at once.
 const CHUNK: usize = 64 << 10;
@@ -220,14 +223,18 @@ async fn start(
     app.sessions.runs(&id, pid, resize);
     let sessions = Arc::clone(&app.sessions);
     // A spawn of its own: the exit code is kept even when the client goes away.
+    let over = CancellationToken::new();
+    let is_over = over.clone().drop_guard();
     let ended = tokio::spawn(async move {
         let code = exit.await;
         sessions.set(&id, Progress::Ended { pid, code });
+        drop(is_over);
     });
     let attach = |wanted: Option<bool>| wanted != Some(false) && !detach;
     let stdout = heard(stdout, attach(session.config.attach_stdout));
     let stderr = heard(stderr, attach(session.config.attach_stderr));
     let output = if session.tty() { plain(stdout) } else { frames(stdout, stderr) };
+    let output = until_over(output, over);
     if detach {
         return Ok(StatusCode::OK.into_response());
     }
@@ -240,6 +247,34 @@ async fn start(
         session.tty().then(|| Keys::of(session.config.detach_keys.as_deref())).transpose()?;
     let stdin = stdin.map(|stdin| Input { stdin, keys });
     Ok(upgraded(on_upgrade, session.tty(), |connection| talk(connection, stdin, output, ended)))
+}
+
+/// Output that ends with its command, or a moment after it: what the command left running in the background may hold its
+/// output for as long as it likes, and nobody waits for that. It is read on, so that what still writes can.
+fn until_over(output: Shown, over: CancellationToken) -> Shown {
+    let begun = (output, over, None);
+    Box::pin(futures::stream::unfold(begun, |(mut output, over, mut end)| async move {
+        loop {
+            let chunk = match end {
+                None => tokio::select! {
+                    biased;
+                    chunk = output.next() => chunk,
+                    () = over.cancelled() => {
+                        end = Some(tokio::time::Instant::now() + LINGER);
+                        continue;
+                    }
+                },
+                Some(at) => match tokio::time::timeout_at(at, output.next()).await {
+                    Ok(chunk) => chunk,
+                    Err(_) => {
+                        tokio::spawn(async move { while let Some(Ok(_)) = output.next().await {} });
+                        return None;
+                    }
+                },
+            };
+            return chunk.map(|chunk| (chunk, (output, over, end)));
+        }
+    }))
 }
 
 /// Output of a terminal has no frames.

@@ -15,10 +15,11 @@ use bollard_stubs::models;
 
 use skein_events::command::{Command, NewNetwork};
 use skein_events::event::Event;
-use skein_events::id::ServiceId;
+use skein_events::id::{NetworkId, ServiceId};
 use skein_events::network::{Network, NetworkSpec};
 use skein_events::refusal::Refusal;
 use skein_events::state;
+use skein_events::task::TaskState;
 use skein_events::unit::Subnet;
 use skein_events::view::summary;
 
@@ -39,6 +40,10 @@ pub(crate) fn routes() -> Router<App> {
         .route("/networks/prune", post(prune))
         .route("/networks/{id}", get(inspect).delete(remove))
 }
+
+/// How long tasks of removed services may take to leave a network before its removal is refused: Docker's grace for a stop
+/// and a moment.
+const LEAVING_MAX: std::time::Duration = std::time::Duration::from_secs(15);
 
 async fn list(At(state): At, Query(query): Query<ListQuery>) -> Result<Response, ApiError> {
     let known = ["dangling", "driver", "id", "label", "name", "scope", "type"];
@@ -118,8 +123,36 @@ async fn remove(
     Path(name): Path<String>,
 ) -> Result<Response, ApiError> {
     let id = summary::network(&*app.backend.state()?, &name)?;
+    let _ = tokio::time::timeout(LEAVING_MAX, until_left(&app, id)).await;
     let done = app.backend.submit(caller, Command::RemoveNetwork(id)).await?;
     Ok(committed(StatusCode::NO_CONTENT.into_response(), done.last))
+}
+
+/// Waits while no service joins the network any more and tasks of those that did are on their way out: whoever removes a
+/// stack removes its network right after its services.
+async fn until_left(app: &App, id: NetworkId) -> Result<(), Failure> {
+    let mut news = app.backend.head()?;
+    loop {
+        news.borrow_and_update();
+        let state = app.backend.state()?;
+        if !is_left(&state, id) || news.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether only tasks on their way out have addresses there.
+fn is_left(state: &state::State, id: NetworkId) -> bool {
+    let Some(network) = state.networks.get(&id) else { return false };
+    let first = (id, network.subnet.base());
+    let mut leaving = false;
+    for (_, task) in state.index.addresses.range(first..).take_while(|((n, _), _)| *n == id) {
+        match state.tasks.get(task) {
+            Some(task) if task.desired > TaskState::Running => leaving = true,
+            Some(_) | None => return false,
+        }
+    }
+    leaving && !is_used(state, network)
 }
 
 /// Removes every network nobody is on. One that is joined meanwhile is passed over: each removal is decided by itself.
