@@ -292,6 +292,8 @@ fn a_chain_without_end_is_cut_and_still_ends_with_the_user() {
     let mut spec = service("web", 1, &[]);
     spec.task.restart.delay = Span(0);
     spec.task.restart.condition = RestartCondition::Any;
+    // Without a pause between them, as in Docker.
+    spec.labels.push(("skein.restart.backoff".to_owned(), "off".to_owned()));
     let web = world.service(spec);
     for _ in 0..40 {
         world.run();
