@@ -122,7 +122,7 @@ fn tasks_are_found_by_host_name_and_container_and_take_no_services_name() {
         text.split_whitespace().next().expect("an address").to_owned()
     };
     let (second, db) = (own("k.2"), own("db.1"));
-    let container = daemon.sh("docker ps --no-trunc -q --filter name=k.2");
+    let container = daemon.sh(r"docker ps --no-trunc -q --filter 'name=^k\.2\.'");
     let container = container.stdout.trim();
     assert_eq!(container.len(), 64, "{container}");
     // The whole id is a digit longer than a name of DNS may be.
