@@ -93,7 +93,7 @@ fn what_fails_again_and_again_is_tried_less_and_less() {
     assert_eq!(delays.last(), Some(&Span::seconds(300)));
     assert!(rate <= 10, "{rate} records a second");
     // What ends well is started again and again on purpose, but not without a pause.
-    let (delays, _) = lives(bomb.clone(), Span::millis(10), TaskState::Complete);
+    let (delays, _) = lives(bomb, Span::millis(10), TaskState::Complete);
     assert_eq!(delays.last(), Some(&Span::seconds(5)));
     // A minute of success, and Docker's constant delay where it is asked for.
     let (delays, _) = lives(service("web", 1, &[]), Span::seconds(61), TaskState::Failed);
