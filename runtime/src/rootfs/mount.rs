@@ -175,13 +175,24 @@ pub(crate) fn find_source(path: &str, create: bool) -> Result<(), Error> {
         return Ok(());
     }
     if create {
-        return fs::create_dir_all(path).context(format!("make {path}"));
+        return make_source(Path::new(path)).context(format!("make {path}"));
     }
     Err(Error::BadSetting {
         message: format!(
             "invalid mount config for type \"bind\": bind source path does not exist: {path}"
         ),
     })
+}
+
+/// Makes the source of a bind as Docker does: whoever runs in the container passes, whatever the daemon's umask.
+fn make_source(path: &Path) -> io::Result<()> {
+    let made: Vec<&Path> = path.ancestors().take_while(|level| !level.exists()).collect();
+    fs::create_dir_all(path)?;
+    let passable = rustix::fs::Mode::from(0o755);
+    for level in made {
+        rustix::fs::chmod(level, passable)?;
+    }
+    Ok(())
 }
 
 /// The flag of mount(2).
